@@ -1,0 +1,445 @@
+"""Evidence: intervals, outcomes and verdicts, by rules that were fixed before any run.
+
+A claim has at most six primary arms. Each arm has an interval at level 1 − 0.05/m and an outcome;
+the outcomes together decide the verdict. The page "How to read this book" explains the rules.
+"""
+
+import dataclasses
+import hashlib
+import html
+import json
+import math
+import platform
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from IPython.display import Markdown, display
+from scipy import optimize, stats
+
+OUTCOMES = ("holds", "fails", "undecided")
+VERDICTS = ("supported", "not supported", "conditional", "vacuous", "inconclusive")
+MARKS = {
+    "supported": "✓", "not supported": "✗", "conditional": "◐", "vacuous": "∅", "inconclusive": "?",
+    "holds": "✓", "fails": "✗", "undecided": "?",
+}  # fmt: skip
+SIDES = {">": "> {}", ">=": "≥ {}", "<": "< {}", "<=": "≤ {}", "inside": "inside {}"}
+MAX_PRIMARY = 6
+
+
+# --- Intervals ------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """An estimate, the ends of its interval, and the number of independent values behind it.
+
+    `spread` is the values' standard deviation, from which `needed_n` extrapolates; it is NaN for
+    intervals that are not of Student's t.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    spread: float = math.nan
+
+
+def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Return the mean with Student's t interval.
+
+    mean ± t · s / √n, with t the (1 + level)/2 quantile at n − 1 degrees of freedom.
+
+    Args:
+        values: one independent value for each seed, at least 2, all finite.
+        level: in (0, 1).
+
+    Raises:
+        ValueError: if there are too few values, one is not finite, or `level` is out of range.
+    """
+    values = _checked_values(values, level)
+    mean, spread, n = float(values.mean()), float(values.std(ddof=1)), len(values)
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n, spread)
+
+
+def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Return a share of runs with its exact interval (Clopper & Pearson 1934).
+
+    Raises:
+        ValueError: if not 0 ≤ successes ≤ n, n < 1, or `level` is out of range.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"successes must lie between 0 and n ≥ 1; got {successes} of {n}")
+    _check_level(level)
+    exact = stats.binomtest(int(successes), int(n)).proportion_ci(level, method="exact")
+    return Interval(successes / n, float(exact.low), float(exact.high), int(n))
+
+
+def bootstrap_ratio_of_medians(
+    numerator: Sequence[float],
+    denominator: Sequence[float],
+    level: float = 0.95,
+    *,
+    seed: int,
+    resamples: int = 10_000,
+) -> Interval:
+    """Return median(numerator) / median(denominator) with a percentile bootstrap interval.
+
+    The two are paired block by block (for timings: measured in turn), and blocks are resampled.
+
+    Raises:
+        ValueError: if the lengths differ, a value is not finite and positive, or there are fewer
+            than 2 blocks.
+    """
+    top, bottom = _checked_values(numerator, level), _checked_values(denominator, level)
+    if len(top) != len(bottom) or top.min() <= 0 or bottom.min() <= 0:
+        raise ValueError(
+            "numerator and denominator must be paired positive values; got "
+            f"{len(top)} and {len(bottom)}, smallest {min(top.min(), bottom.min())}"
+        )
+    pick = np.random.default_rng(seed).integers(0, len(top), (resamples, len(top)))
+    ratios = np.median(top[pick], axis=1) / np.median(bottom[pick], axis=1)
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(np.median(top) / np.median(bottom)), float(low), float(high), len(top))
+
+
+# --- Arms and verdicts ----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """An interval on one side of a threshold: the sentence "`what` is `side` `threshold`"."""
+
+    what: str
+    interval: Interval
+    side: str
+    threshold: float | tuple[float, float]
+    unit: str
+
+    def __post_init__(self):
+        is_pair = isinstance(self.threshold, tuple)
+        if self.side not in SIDES or is_pair != (self.side == "inside"):
+            raise ValueError(
+                f"side is one of {list(SIDES)}, and only 'inside' takes two thresholds; "
+                f"got {self.side!r} with {self.threshold!r}"
+            )
+
+    @property
+    def outcome(self) -> str:
+        """Say "holds", "fails" (the whole interval lies on the other side) or "undecided"."""
+        low, high, t = self.interval.low, self.interval.high, self.threshold
+        holds, fails = {
+            ">": lambda: (low > t, high <= t),
+            ">=": lambda: (low >= t, high < t),
+            "<": lambda: (high < t, low >= t),
+            "<=": lambda: (high <= t, low > t),
+            "inside": lambda: (t[0] <= low and high <= t[1], high < t[0] or low > t[1]),
+        }[self.side]()
+        return "holds" if holds else "fails" if fails else "undecided"
+
+    def __str__(self) -> str:
+        i = self.interval
+        return (
+            f"{self.what}: {i.estimate:+.2f} {self.unit} [{i.low:+.2f}, {i.high:+.2f}], "
+            f"to be {SIDES[self.side].format(self.threshold)}: {self.outcome}"
+        )
+
+
+def condition(
+    what: str,
+    values: Sequence[float],
+    side: str,
+    threshold: float | tuple[float, float],
+    *,
+    m: int,
+    unit: str = "pp",
+) -> Condition:
+    """Return the condition that the mean of `values` is on a side of a threshold.
+
+    Args:
+        what: names the values, for example "pruned − dense".
+        values: one for each seed, differences paired by seed.
+        side: ">", ">=", "<", "<=" or "inside".
+        threshold: in the unit of the values; two of them for "inside".
+        m: number of primary arms of the claim, which sets the interval's level, 1 − 0.05/m.
+        unit: "pp" is percentage points.
+
+    Raises:
+        ValueError: as `t_interval`, `level_of`, or if `side` and `threshold` do not fit.
+    """
+    return Condition(what, t_interval(values, level_of(m)), side, threshold, unit)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One way to try a claim. It holds if all its conditions hold, and fails if one fails."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    primary: bool = True
+    note: str = ""
+
+    @property
+    def outcome(self) -> str:
+        outcomes = [c.outcome for c in self.conditions]
+        if "fails" in outcomes:
+            return "fails"
+        return "holds" if all(o == "holds" for o in outcomes) else "undecided"
+
+
+def level_of(m: int) -> float:
+    """Return 1 − 0.05/m, the level of each interval when m primary arms share a claim.
+
+    With it, all m intervals cover their true values together in at least 95% of repetitions
+    (Bonferroni).
+
+    Raises:
+        ValueError: if m is not a whole number from 1 to 6.
+    """
+    if m not in range(1, MAX_PRIMARY + 1):
+        raise ValueError(f"a claim has 1 to {MAX_PRIMARY} primary arms; got {m!r}")
+    return 1 - 0.05 / m
+
+
+def verdict_of(arms: Iterable[Arm], *, precondition: bool = True) -> str:
+    """Return the verdict that the outcomes of the primary arms give.
+
+    "supported" if all hold, "not supported" if all fail, "conditional" if at least one holds and
+    at least one fails, "vacuous" if the claim's stated precondition was absent, else
+    "inconclusive".
+
+    Raises:
+        ValueError: if no arm is primary, there are more than six, or two have the same name.
+    """
+    primary = [arm for arm in arms if arm.primary]
+    names = [arm.name for arm in primary]
+    if not 1 <= len(primary) <= MAX_PRIMARY or len(set(names)) < len(names):
+        raise ValueError(
+            f"a verdict needs 1 to {MAX_PRIMARY} primary arms of different names; got {names}"
+        )
+    outcomes = {arm.outcome for arm in primary}
+    if not precondition:
+        return "vacuous"
+    if outcomes == {"holds"}:
+        return "supported"
+    if outcomes == {"fails"}:
+        return "not supported"
+    return "conditional" if {"holds", "fails"} <= outcomes else "inconclusive"
+
+
+def needed_n(condition: Condition, level: float) -> float:
+    """Return how many seeds a new run would need for this condition to be decided.
+
+    The smallest n whose t interval, around the same mean with the same spread, lies on one side
+    of the threshold. Infinite if the mean is on the threshold, NaN if the interval is not of t.
+    """
+    i = condition.interval
+    ends = condition.threshold if condition.side == "inside" else (condition.threshold,)
+    distance = min(abs(i.estimate - end) for end in ends)
+    if math.isnan(i.spread) or distance == 0:
+        return math.nan if math.isnan(i.spread) else math.inf
+
+    def excess(n: float) -> float:  # half the interval's width, less the distance to go
+        return stats.t.ppf((1 + level) / 2, n - 1) * i.spread / math.sqrt(n) - distance
+
+    if excess(2) <= 0:
+        return 2
+    upper = 4.0
+    while excess(upper) > 0:
+        upper *= 2
+    return math.ceil(optimize.brentq(excess, 2, upper))
+
+
+# --- The ledger -----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A sentence on trial: who says it, and the criterion that will decide, before any run."""
+
+    id: str
+    claim: str
+    source: str
+    criterion: str
+    chapter: str
+    run: str = "live"
+
+    def __post_init__(self):
+        if self.run not in ("live", "stored"):
+            raise ValueError(f'run is "live" or "stored"; got {self.run!r}')
+
+
+def fingerprint(protocol: object) -> str:
+    """Return a short hash of a protocol, a dataclass: any change of a value changes it.
+
+    Raises:
+        ValueError: if `protocol` is not an instance of a dataclass.
+    """
+    if not dataclasses.is_dataclass(protocol) or isinstance(protocol, type):
+        raise ValueError(f"a protocol is an instance of a dataclass; got {protocol!r:.100}")
+    text = json.dumps(dataclasses.asdict(protocol), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def on_trial(claims: Iterable[Claim]) -> None:
+    """Display the claims that a chapter tries, with the criterion of each."""
+    rows = [
+        f"<tr><th scope='row'>{_safe(c.id)}</th><td>{_safe(c.claim)}</td><td>{_safe(c.source)}</td>"
+        f"<td>{_safe(c.criterion)}</td><td>{_safe(c.run)}</td></tr>"
+        for c in claims
+    ]
+    head = "".join(
+        f"<th scope='col'>{h}</th>"
+        for h in ("id", "claim", "who says so", "an arm holds if", "run")
+    )
+    _display_html(
+        f"<div class='course-scroll'><table class='course-table'><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>",
+        "\n".join(f"{c.id}: {c.claim} ({c.source}). Holds if {c.criterion}." for c in claims),
+    )
+
+
+def record(
+    claim: Claim,
+    arms: Sequence[Arm],
+    *,
+    seeds: Sequence[int],
+    protocol: object,
+    precondition: bool = True,
+) -> str:
+    """Display a claim's verdict, enter it in the ledger, and return it.
+
+    The output carries the claim as JSON in its metadata, under `claim`; the site's ledger is
+    collected from there.
+
+    Args:
+        claim: what is on trial.
+        arms: primary and exploratory ones. Only the primary ones decide.
+        seeds: all seeds of the run.
+        protocol: the dataclass that was fixed before the run; its hash is stored.
+        precondition: False if what the claim presupposes was absent.
+
+    Raises:
+        ValueError: as `verdict_of` and `fingerprint`, or if there are fewer than 5 seeds.
+    """
+    if len(seeds) < 5:
+        raise ValueError(f"a verdict needs at least 5 seeds; got {list(seeds)}")
+    verdict = verdict_of(arms, precondition=precondition)
+    reason = _reason(arms, verdict)
+    entry = dataclasses.asdict(claim) | {
+        "seeds": [int(s) for s in seeds],
+        "verdict": verdict,
+        "reason": reason,
+        "arms": [_arm_entry(arm) for arm in arms],
+        "protocol": fingerprint(protocol),
+        "platform": f"{platform.system()} {platform.machine()}, torch {torch.__version__}",
+    }
+    rows = "".join(_arm_row(arm) for arm in arms)
+    names = ("arm", "condition", "estimate", "interval", "needed", "outcome")
+    head = "".join(f"<th scope='col'>{name}</th>" for name in names)
+    slug = verdict.replace(" ", "-")
+    _display_html(
+        f"<div class='claim verdict-{slug}' id='claim-{_safe(claim.id)}'>"
+        f"<p><strong>{_safe(claim.id)}. {_safe(claim.claim)}.</strong> "
+        f"Verdict: <strong>{MARKS[verdict]} {verdict}</strong>. {_safe(reason)}</p>"
+        f"<div class='course-scroll'><table class='course-table'><thead><tr>{head}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div></div>",
+        f"{claim.id}. {claim.claim}. Verdict: {verdict}. {reason}\n"
+        + "\n".join(f"  {arm.name}: {c}" for arm in arms for c in arm.conditions),
+        metadata={"claim": entry},
+    )
+    return verdict
+
+
+def say(text: str) -> None:
+    """Display a Markdown sentence, so that a number in the prose is one that the code computed."""
+    display(Markdown(text))
+
+
+# --- Private --------------------------------------------------------------------------------------
+
+
+def _reason(arms: Sequence[Arm], verdict: str) -> str:
+    """Say which primary arms hold and fail, and how many seeds the undecided ones would need."""
+    primary = [arm for arm in arms if arm.primary]
+    level = level_of(len(primary))
+    parts = []
+    for outcome in OUTCOMES:
+        names = [arm.name for arm in primary if arm.outcome == outcome]
+        if names:
+            parts.append(f"{outcome.capitalize()} ({len(names)}): {'; '.join(names)}.")
+    needs = [
+        needed_n(c, level)
+        for arm in primary
+        for c in arm.conditions
+        if arm.outcome == "undecided" and c.outcome == "undecided"
+    ]
+    finite = [n for n in needs if math.isfinite(n)]
+    if verdict == "inconclusive" and finite:
+        parts.append(
+            f"A new run with {max(finite)} fresh seeds would decide the undecided arms if the "
+            "means and spreads stayed as they are."
+        )
+    return " ".join(parts)
+
+
+def _arm_entry(arm: Arm) -> dict:
+    first = arm.conditions[0]
+    entry = {"name": arm.name, "primary": arm.primary, **_condition_entry(first)}
+    entry |= {"outcome": arm.outcome, "note": arm.note}
+    entry["also"] = [_condition_entry(c) | {"outcome": c.outcome} for c in arm.conditions[1:]]
+    return entry
+
+
+def _condition_entry(c: Condition) -> dict:
+    return {
+        "what": c.what,
+        "estimate": c.interval.estimate,
+        "low": c.interval.low,
+        "high": c.interval.high,
+        "n": c.interval.n,
+        "unit": c.unit,
+        "side": c.side,
+        "threshold": list(c.threshold) if isinstance(c.threshold, tuple) else c.threshold,
+    }
+
+
+def _arm_row(arm: Arm) -> str:
+    rows = []
+    for number, c in enumerate(arm.conditions):
+        name = _safe(arm.name) + ("" if arm.primary else " <em>(exploratory)</em>")
+        note = f"<br><small>{_safe(arm.note)}</small>" if arm.note else ""
+        i = c.interval
+        rows.append(
+            f"<tr><th scope='row'>{name + note if number == 0 else ''}</th><td>{_safe(c.what)}</td>"
+            f"<td>{i.estimate:+.2f} {_safe(c.unit)}</td><td>[{i.low:+.2f}, {i.high:+.2f}]</td>"
+            f"<td>{_safe(SIDES[c.side].format(c.threshold))}</td>"
+            f"<td>{MARKS[c.outcome]} {c.outcome}</td></tr>"
+        )
+    return "".join(rows)
+
+
+def _display_html(markup: str, text: str, metadata: dict | None = None) -> None:
+    display({"text/html": markup, "text/plain": text}, raw=True, metadata=metadata)
+
+
+def _safe(text: str) -> str:
+    return html.escape(text)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level lies between 0 and 1, for example 0.95; got {level!r}")
+
+
+def _checked_values(values: Sequence[float], level: float) -> np.ndarray:
+    _check_level(level)
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(
+            "an interval needs at least 2 finite values in one dimension; "
+            f"got shape {values.shape}"
+            + (f" with {int((~np.isfinite(values)).sum())} not finite" if values.size else "")
+        )
+    return values

@@ -1,0 +1,385 @@
+"""Training: a loop that can be read, and the same experiment over many seeds.
+
+`fit` trains one network or a `networks.stack` of them. `replicate` runs a function over seeds and
+settings, side by side, and returns one tidy table.
+"""
+
+import itertools
+import os
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from joblib.externals import loky
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from course_lib.data import Split, Splits
+
+PADDING = -1  # the label of rows that only fill up the smaller sets of a stack
+
+
+def default_device() -> torch.device:
+    """Return the first CUDA device if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Fit(NamedTuple):
+    """What `fit` found out.
+
+    `history` has a row for each evaluation (and network of a stack): `step`, `network`,
+    `train_loss` (mean over the batches since the last row), `validation_loss`,
+    `validation_accuracy`. `best_step` is the step of the checkpoint with the highest validation
+    accuracy (the first of equals), one for each network, and `best_state` is the model's
+    `state_dict` there.
+    """
+
+    history: pd.DataFrame
+    best_step: list[int]
+    best_state: dict[str, Tensor]
+
+
+def fit(
+    model: nn.Module,
+    splits: Splits | Sequence[Splits],
+    *,
+    steps: int,
+    seed: int | Sequence[int],
+    batch_size: int = 60,
+    learning_rate: float = 1.2e-3,
+    weight_decay: float = 0.0,
+    optimiser: Callable[..., torch.optim.Optimizer] | None = None,
+    schedule: Callable[[float], float] | None = None,
+    evaluate_every: int | None = None,
+    keep: str = "last",
+    on_step: Callable[[int, nn.Module], None] | None = None,
+    device: torch.device | str | None = None,
+) -> Fit:
+    """Train a classifier in place by cross-entropy and return its history.
+
+    Args:
+        model: maps float `(n, d)` to logits `(n, classes)`; or a `networks.stack` of S networks.
+        splits: data with `train` and `validation`; for a stack a list of S of them. `test` is
+            never touched.
+        steps: number of optimiser steps, at least 1.
+        seed: draws the order of the batches; for a stack a list of S seeds.
+        batch_size: items in a batch. Each epoch is a fresh permutation; its last, incomplete
+            batch is dropped.
+        learning_rate: step size of the optimiser.
+        weight_decay: decoupled weight decay (AdamW).
+        optimiser: called as `optimiser(parameters, lr=…, weight_decay=…)`; AdamW by default.
+        schedule: multiplies the learning rate, given the share of training done in [0, 1).
+        evaluate_every: steps between rows of the history; by default 10 rows.
+        keep: `"last"` leaves the final weights in the model, `"best"` those of the row with the
+            highest validation accuracy (the first of equals).
+        on_step: called as `on_step(step, model)` before each step, 0 ≤ step < steps, and once
+            more after the last, for example by `pruning.gradual`.
+        device: where to train; the model stays there. By default `default_device()`.
+
+    Raises:
+        ValueError: if an argument is outside its range or does not fit the data.
+        FloatingPointError: if the loss is not finite.
+    """
+    _check_fit_arguments(model, splits, steps, seed, batch_size, evaluate_every, keep)
+    device = torch.device(device) if device is not None else default_device()
+    model.to(device)
+    is_stack = not isinstance(seed, int | np.integer)
+    train = _on(_pad([s.train for s in splits]) if is_stack else splits.train, device)
+    validation = _on(
+        _pad([s.validation for s in splits]) if is_stack else splits.validation, device
+    )
+    order = _batches(splits, seed, steps, batch_size).to(device)  # (steps, B) or (steps, S, B)
+    if optimiser is None:  # fused: one kernel for all parameters, a third of the time of a step
+        fused = device.type in ("cpu", "cuda")
+        optimiser = lambda p, **kw: torch.optim.AdamW(p, fused=fused, **kw)  # noqa: E731
+    opt = optimiser(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    evaluate_every = evaluate_every or max(1, steps // 10)
+
+    rows, losses = [], []
+    best, best_state = None, None
+    model.train()
+    for step in range(steps):
+        if on_step is not None:
+            on_step(step, model)
+        if schedule is not None:
+            for group in opt.param_groups:
+                group["lr"] = learning_rate * schedule(step / steps)
+        x, y = _take(train, order[step])
+        loss = _cross_entropy(model(x), y)  # () or (S,)
+        opt.zero_grad()
+        loss.sum().backward()  # a sum: no network's gradient depends on another network
+        opt.step()
+        losses.append(loss.detach())
+
+        if step == steps - 1 and on_step is not None:
+            on_step(steps, model)
+        if (step + 1) % evaluate_every == 0 or step == steps - 1:
+            validation_loss, accuracy = evaluate(model, validation)
+            train_loss = torch.stack(losses).mean(0)
+            if not torch.isfinite(train_loss).all():
+                raise FloatingPointError(
+                    f"the training loss is not finite by step {step + 1}; "
+                    f"a smaller learning rate than {learning_rate} may help"
+                )
+            rows.append((step + 1, train_loss, validation_loss, accuracy))
+            losses = []
+            better = accuracy > best if best is not None else torch.ones_like(accuracy).bool()
+            best = torch.where(better, accuracy, best) if best is not None else accuracy
+            best_state = _choose(better, model.state_dict(), best_state)
+    if keep == "best":
+        model.load_state_dict(best_state)
+    history = _history(rows)
+    winners = history.loc[history.groupby("network")["validation_accuracy"].idxmax(), "step"]
+    return Fit(history, winners.tolist(), best_state)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
+    """Return the mean cross-entropy (nats) and the accuracy (share) on a split.
+
+    Scalars for one network; `(S,)` for a stack and a split of `(S, n, d)` from `fit`.
+    """
+    training = model.training
+    model.eval()
+    logits = model(split.x)
+    model.train(training)
+    real = split.y != PADDING
+    right = ((logits.argmax(-1) == split.y) & real).sum(-1) / real.sum(-1)
+    return _cross_entropy(logits, split.y), right
+
+
+def accuracy(model: nn.Module, split: Split | Sequence[Split]) -> float | list[float]:
+    """Return the accuracy in percent on a split, or for a stack on one split for each network."""
+    device = next(model.parameters()).device
+    if isinstance(split, Split):
+        return 100 * float(evaluate(model, _on(split, device))[1])
+    return (100 * evaluate(model, _on(_pad(split), device))[1].double()).tolist()
+
+
+def cosine(done: float) -> float:
+    """Return the cosine schedule's factor, from 1 at the start to 0 at the end of training."""
+    return 0.5 * (1 + float(np.cos(np.pi * done)))
+
+
+# --- Parts of fit: each works on one network, () in front, or on a stack, (S,) in front -----------
+
+
+def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the mean loss of each network: logits (…, B, C) and labels (…, B) to (…)."""
+    loss = F.cross_entropy(
+        logits.flatten(0, -2), y.flatten(), ignore_index=PADDING, reduction="none"
+    )
+    return loss.view(y.shape).sum(-1) / (y != PADDING).sum(-1)
+
+
+def _take(split: Split, index: Tensor) -> Split:
+    """Return rows: x (n, d) and index (B,) to (B, d); x (S, n, d) and index (S, B) to (S, B, d)."""
+    if index.ndim == 1:
+        return Split(split.x[index], split.y[index])
+    network = torch.arange(len(index), device=index.device).unsqueeze(1)  # (S, 1)
+    return Split(split.x[network, index], split.y[network, index])
+
+
+def _batches(splits, seed, steps: int, batch_size: int) -> Tensor:
+    """Return the rows of every batch, (steps, B), for a stack (steps, S, B)."""
+    if not isinstance(seed, int | np.integer):
+        each = [_batches(s, one, steps, batch_size) for s, one in zip(splits, seed, strict=True)]
+        return torch.stack(each, dim=1)
+    n = len(splits.train.y)
+    per_epoch = n // batch_size
+    generator = torch.Generator().manual_seed(int(seed))
+    epochs = [
+        torch.randperm(n, generator=generator)[: per_epoch * batch_size].view(-1, batch_size)
+        for _ in range(-(-steps // per_epoch))
+    ]
+    return torch.cat(epochs)[:steps]
+
+
+def _pad(splits: Sequence[Split]) -> Split:
+    """Return S splits as one, (S, n, d); shorter ones are filled up and labelled PADDING."""
+    return Split(
+        nn.utils.rnn.pad_sequence([s.x for s in splits], batch_first=True),
+        nn.utils.rnn.pad_sequence([s.y for s in splits], batch_first=True, padding_value=PADDING),
+    )
+
+
+def _on(split: Split, device: torch.device) -> Split:
+    return Split(split.x.to(device), split.y.to(device))
+
+
+def _choose(better: Tensor, new: dict, old: dict | None) -> dict:
+    """Return, for each network, its new state where it is better and else its old one."""
+    if old is None:
+        return {name: value.clone() for name, value in new.items()}
+    if better.ndim == 0:
+        return {name: value.clone() for name, value in new.items()} if better else old
+    return {
+        name: torch.where(better.view(-1, *[1] * (value.ndim - 1)), value, old[name])
+        for name, value in new.items()
+    }
+
+
+def _history(rows: list[tuple]) -> pd.DataFrame:
+    table = [
+        (step, network, *values)
+        for step, *columns in rows
+        for network, values in enumerate(
+            zip(*(c.reshape(-1).tolist() for c in columns), strict=True)
+        )
+    ]
+    names = ["step", "network", "train_loss", "validation_loss", "validation_accuracy"]
+    return pd.DataFrame(table, columns=names)
+
+
+def _check_fit_arguments(model, splits, steps, seed, batch_size, evaluate_every, keep) -> None:
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be a whole number, at least 1; got {steps!r}")
+    if evaluate_every is not None and evaluate_every < 1:
+        raise ValueError(f"evaluate_every counts steps, at least 1; got {evaluate_every!r}")
+    if keep not in ("last", "best"):
+        raise ValueError(f'keep is "last" or "best"; got {keep!r}')
+    is_list = not isinstance(splits, Splits)
+    if is_list == isinstance(seed, int | np.integer) or (is_list and len(splits) != len(seed)):
+        raise ValueError(
+            "one network takes one Splits and one seed, a stack of S a list of S of each; "
+            f"got {type(splits).__name__} and seed={seed!r}"
+        )
+    if not list(model.parameters()):
+        raise ValueError(f"{type(model).__name__} has no parameters to train")
+    for part in splits if is_list else [splits]:
+        if not 1 <= batch_size <= len(part.train.y):
+            raise ValueError(
+                f"batch_size must lie between 1 and the {len(part.train.y)} training items; "
+                f"got {batch_size!r}"
+            )
+        if len(part.validation.y) == 0:
+            raise ValueError("the validation set is empty")
+
+
+# --- Replicates -----------------------------------------------------------------------------------
+
+
+class ReplicateError(RuntimeError):
+    """Some runs failed. `table` holds the others' rows, `failures` (settings, traceback) pairs."""
+
+    def __init__(self, table: pd.DataFrame, failures: list[tuple[dict, str]]):
+        names = "\n\n".join(f"{settings}\n{trace}" for settings, trace in failures)
+        super().__init__(
+            f"{len(failures)} run(s) failed; the rows of the others are in .table of this "
+            f"error.\n\n{names}"
+        )
+        self.table, self.failures = table, failures
+
+
+def replicate(
+    experiment: Callable[..., Any],
+    seeds: Iterable[int],
+    *,
+    together: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    **grid: Iterable[Any],
+) -> pd.DataFrame:
+    """Run `experiment(seed=…, **settings)` for every seed and setting; return one tidy table.
+
+    The runs are spread over worker processes of one torch thread each. The table does not depend
+    on how many there are or on who finishes first. To leave one machine, call it inside
+    `with joblib.parallel_config(backend="dask"):` or another backend of joblib's.
+
+    Args:
+        experiment: returns a dictionary (a row) or a list of them. It may be defined in a
+            notebook.
+        seeds: whole numbers.
+        together: if given, so many seeds go to one call, `experiment(seeds=[…], **settings)`,
+            which then trains a stack and returns rows that each name their `seed`.
+        workers: how many processes; one for each CPU core by default. With 1 nothing is started.
+        progress: whether to show a bar with the time left.
+        **grid: values to combine, for example `sparsity=[0.5, 0.9]`; their product is run.
+
+    Returns:
+        A table with the columns of the grid, `seed`, and what the rows hold, in the order of the
+        grid and then of the seeds.
+
+    Raises:
+        ReplicateError: after all runs, if some failed; it names their seed and settings, and its
+            `table` keeps the rows of the others.
+        ValueError: if there is no seed, or a setting has no values.
+    """
+    seeds = [int(s) for s in seeds]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different whole numbers, at least one; got {seeds}")
+    for name, values in grid.items():
+        grid[name] = list(values) if not isinstance(values, str) else values
+        if isinstance(values, str) or not grid[name]:
+            raise ValueError(
+                f"{name} takes a list of values, for example [0.5, 0.9]; got {values!r}"
+            )
+    if together is not None and together < 1:
+        raise ValueError(f"together counts seeds, at least 1; got {together!r}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1; got {workers!r}")
+    if together is None:
+        who = [{"seed": s} for s in seeds]
+    else:
+        who = [{"seeds": seeds[i : i + together]} for i in range(0, len(seeds), together)]
+    runs = [
+        dict(zip(grid, values, strict=True)) | one
+        for values in itertools.product(*grid.values())
+        for one in who
+    ]
+    outcomes = _run_all(experiment, runs, workers, progress)
+
+    rows, failures = [], []
+    for settings, (result, trace) in zip(runs, outcomes, strict=True):
+        if trace is not None:
+            failures.append((settings, trace))
+            continue
+        named = {k: v for k, v in settings.items() if k != "seeds"}
+        rows += [named | row for row in (result if isinstance(result, list) else [result])]
+    table = pd.DataFrame(rows)
+    if failures:
+        raise ReplicateError(table, failures)
+    return table
+
+
+def _run_all(experiment, runs: list[dict], workers: int | None, progress: bool) -> list[tuple]:
+    """Return (result, traceback) for each run, in order."""
+    own_pool = joblib.parallel.get_active_backend()[0].__class__.__name__ == "LokyBackend"
+    if workers is None:
+        workers = (os.cpu_count() or 1) if own_pool else -1
+    n_jobs = min(workers, len(runs)) if own_pool else workers
+    outcomes: list[tuple] = [()] * len(runs)
+    jobs = (joblib.delayed(_run)(experiment, i, settings) for i, settings in enumerate(runs))
+    try:
+        # One run a task: auto-batching would give the last worker a tail of several runs.
+        done = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")(jobs)
+        for i, result, trace in tqdm(done, total=len(runs), disable=not progress, leave=False):
+            outcomes[i] = (result, trace)
+    finally:
+        if own_pool and n_jobs > 1:
+            # Left to itself, the pool outlives the call and complains when Python exits.
+            loky.get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    return outcomes
+
+
+def _run(experiment, i: int, settings: dict) -> tuple[int, Any, str | None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the same sums in the same order, however many workers there are
+    try:
+        result = experiment(**settings)
+        bad = [r for r in (result if isinstance(result, list) else [result]) if type(r) is not dict]
+        if bad or ("seeds" in settings and any("seed" not in row for row in result)):
+            raise TypeError(
+                "an experiment returns a dictionary or a list of dictionaries (which name their "
+                f"seed when several seeds go together); got {result!r:.200}"
+            )
+        return i, result, None
+    except Exception:
+        return i, None, traceback.format_exc()
+    finally:
+        torch.set_num_threads(threads)
