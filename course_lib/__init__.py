@@ -7,6 +7,7 @@ chapter; `pruning` belongs to part I of the book.
 import os
 import platform
 import sys
+import time
 
 __version__ = "0.1.0"
 
@@ -30,20 +31,26 @@ def _use_the_same_kernels_everywhere() -> None:
 
 
 _use_the_same_kernels_everywhere()
+_started = time.perf_counter()
 
 
 def setup() -> None:
-    """Print the versions, the device and the number of workers that a notebook runs with.
+    """Print the versions and the device that a notebook runs with; use one torch thread.
 
-    Every chapter calls it in its first code cell. It changes nothing: the seeds of an experiment
-    stand in the chapter's protocol, and no global random generator is touched.
+    Every chapter calls it in its first code cell. Networks as small as ours lose time with more
+    threads, and one thread adds up in the same order everywhere. The seeds of an experiment stand
+    in the chapter's protocol; no global random generator is touched.
     """
+    global _started
+    _started = time.perf_counter()
+
     import numpy
     import sklearn
     import torch
 
     from course_lib.training import default_device
 
+    torch.set_num_threads(1)
     print(
         f"course_lib {__version__} · Python {platform.python_version()} · torch {torch.__version__}"
         f" · numpy {numpy.__version__} · scikit-learn {sklearn.__version__}"
@@ -52,3 +59,8 @@ def setup() -> None:
         f"device {default_device()} · {os.cpu_count()} CPU cores · {sys.platform} "
         f"{platform.machine()} · seeds: in the protocol below"
     )
+
+
+def elapsed() -> float:
+    """Return the seconds since `setup`, with which a chapter says what its run took."""
+    return time.perf_counter() - _started

@@ -35,7 +35,7 @@ class Interval:
     """An estimate, the ends of its interval, and the number of independent values behind it.
 
     `spread` is the values' standard deviation, from which `needed_n` extrapolates; it is NaN for
-    intervals that are not of Student's t.
+    intervals that are not of Student's t. `level` is the interval's, which `record` checks.
     """
 
     estimate: float
@@ -43,6 +43,12 @@ class Interval:
     high: float
     n: int
     spread: float = math.nan
+    level: float = math.nan
+
+    def __post_init__(self):
+        values = (self.estimate, self.low, self.high)
+        if not all(map(math.isfinite, values)) or self.low > self.high:
+            raise ValueError(f"an interval has finite ends, the lower one first; got {self}")
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
@@ -60,7 +66,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     values = _checked_values(values, level)
     mean, spread, n = float(values.mean()), float(values.std(ddof=1)), len(values)
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n, spread)
+    return Interval(mean, mean - half, mean + half, n, spread, level)
 
 
 def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
@@ -69,11 +75,16 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     Raises:
         ValueError: if not 0 ≤ successes ≤ n, n < 1, or `level` is out of range.
     """
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"successes must lie between 0 and n ≥ 1; got {successes} of {n}")
+    is_whole = all(isinstance(k, int | np.integer) for k in (successes, n))
+    if not is_whole or n < 1 or not 0 <= successes <= n:
+        raise ValueError(
+            f"successes and n are whole numbers, 0 ≤ successes ≤ n and n ≥ 1; "
+            f"got {successes!r} of {n!r}"
+        )
     _check_level(level)
     exact = stats.binomtest(int(successes), int(n)).proportion_ci(level, method="exact")
-    return Interval(successes / n, float(exact.low), float(exact.high), int(n))
+    low, high = float(exact.low), float(exact.high)
+    return Interval(successes / n, low, high, int(n), level=level)
 
 
 def bootstrap_ratio_of_medians(
@@ -92,6 +103,8 @@ def bootstrap_ratio_of_medians(
         ValueError: if the lengths differ, a value is not finite and positive, or there are fewer
             than 2 blocks.
     """
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1; got {resamples!r}")
     top, bottom = _checked_values(numerator, level), _checked_values(denominator, level)
     if len(top) != len(bottom) or top.min() <= 0 or bottom.min() <= 0:
         raise ValueError(
@@ -101,7 +114,8 @@ def bootstrap_ratio_of_medians(
     pick = np.random.default_rng(seed).integers(0, len(top), (resamples, len(top)))
     ratios = np.median(top[pick], axis=1) / np.median(bottom[pick], axis=1)
     low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(np.median(top) / np.median(bottom)), float(low), float(high), len(top))
+    ratio = float(np.median(top) / np.median(bottom))
+    return Interval(ratio, float(low), float(high), len(top), level=level)
 
 
 # --- Arms and verdicts ----------------------------------------------------------------------------
@@ -123,6 +137,12 @@ class Condition:
             raise ValueError(
                 f"side is one of {list(SIDES)}, and only 'inside' takes two thresholds; "
                 f"got {self.side!r} with {self.threshold!r}"
+            )
+        ends = self.threshold if is_pair else (self.threshold,)
+        if len(ends) != 1 + is_pair or not all(map(math.isfinite, ends)) or ends[0] > ends[-1]:
+            raise ValueError(
+                f"a threshold is a finite number, or two of them, the lower one first; "
+                f"got {self.threshold!r}"
             )
 
     @property
@@ -179,6 +199,10 @@ class Arm:
     conditions: tuple[Condition, ...]
     primary: bool = True
     note: str = ""
+
+    def __post_init__(self):
+        if not self.conditions:
+            raise ValueError(f"the arm {self.name!r} has no condition, so nothing could decide it")
 
     @property
     def outcome(self) -> str:
@@ -278,7 +302,10 @@ def fingerprint(protocol: object) -> str:
     """
     if not dataclasses.is_dataclass(protocol) or isinstance(protocol, type):
         raise ValueError(f"a protocol is an instance of a dataclass; got {protocol!r:.100}")
-    text = json.dumps(dataclasses.asdict(protocol), sort_keys=True, default=str)
+    try:
+        text = json.dumps(dataclasses.asdict(protocol), sort_keys=True, default=_as_plain)
+    except TypeError as error:
+        raise ValueError(f"a protocol holds numbers, texts and lists of them: {error}") from error
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -321,11 +348,14 @@ def record(
         precondition: False if what the claim presupposes was absent.
 
     Raises:
-        ValueError: as `verdict_of` and `fingerprint`, or if there are fewer than 5 seeds.
+        ValueError: as `verdict_of` and `fingerprint`, or if there are fewer than 5 different
+            seeds, or a primary arm's interval has fewer than 5 values or another level than
+            `level_of(m)`.
     """
-    if len(seeds) < 5:
-        raise ValueError(f"a verdict needs at least 5 seeds; got {list(seeds)}")
+    if len(set(seeds)) < 5:
+        raise ValueError(f"a verdict needs at least 5 different seeds; got {list(seeds)}")
     verdict = verdict_of(arms, precondition=precondition)
+    _check_primary([arm for arm in arms if arm.primary])
     reason = _reason(arms, verdict)
     entry = dataclasses.asdict(claim) | {
         "seeds": [int(s) for s in seeds],
@@ -384,6 +414,19 @@ def _reason(arms: Sequence[Arm], verdict: str) -> str:
     return " ".join(parts)
 
 
+def _check_primary(primary: Sequence[Arm]) -> None:
+    level = level_of(len(primary))
+    for arm in primary:
+        for interval in (c.interval for c in arm.conditions):
+            if interval.n < 5:
+                raise ValueError(f"{arm.name}: an interval needs 5 values or more; got {interval}")
+            if not math.isnan(interval.level) and not math.isclose(interval.level, level):
+                raise ValueError(
+                    f"{arm.name}: with {len(primary)} primary arms each interval has the level "
+                    f"level_of({len(primary)}) = {level:.4f}; got {interval.level}"
+                )
+
+
 def _arm_entry(arm: Arm) -> dict:
     first = arm.conditions[0]
     entry = {"name": arm.name, "primary": arm.primary, **_condition_entry(first)}
@@ -393,15 +436,16 @@ def _arm_entry(arm: Arm) -> dict:
 
 
 def _condition_entry(c: Condition) -> dict:
+    ends = c.threshold if isinstance(c.threshold, tuple) else (c.threshold,)
     return {
         "what": c.what,
-        "estimate": c.interval.estimate,
-        "low": c.interval.low,
-        "high": c.interval.high,
-        "n": c.interval.n,
+        "estimate": float(c.interval.estimate),
+        "low": float(c.interval.low),
+        "high": float(c.interval.high),
+        "n": int(c.interval.n),
         "unit": c.unit,
         "side": c.side,
-        "threshold": list(c.threshold) if isinstance(c.threshold, tuple) else c.threshold,
+        "threshold": [float(end) for end in ends] if len(ends) == 2 else float(ends[0]),
     }
 
 
@@ -426,6 +470,15 @@ def _display_html(markup: str, text: str, metadata: dict | None = None) -> None:
 
 def _safe(text: str) -> str:
     return html.escape(text)
+
+
+def _as_plain(value: object) -> object:
+    """Turn NumPy's numbers and arrays into Python's; refuse what has no lasting text."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, range):
+        return list(value)
+    raise TypeError(f"{value!r:.100} is a {type(value).__name__}")
 
 
 def _check_level(level: float) -> None:

@@ -52,6 +52,8 @@ def panels(
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with n axes side by side, at most `columns` in a row, and the axes.
 
+    It sets matplotlib's parameters to the course's `STYLE`.
+
     Args:
         n: number of panels.
         columns: panels in a row.
@@ -66,10 +68,10 @@ def panels(
         raise ValueError(f"n and columns must be at least 1; got {n} and {columns}")
     columns = min(n, columns)
     rows = -(-n // columns)
-    with plt.rc_context(STYLE):
-        fig, axes = plt.subplots(
-            rows, columns, figsize=(width, height * rows), squeeze=False, **options
-        )
+    plt.rcParams.update(STYLE)  # for good: legends and titles come after this call
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(width, height * rows), squeeze=False, **options
+    )
     flat = list(axes.flat)
     for extra in flat[n:]:
         extra.remove()
@@ -147,7 +149,7 @@ def to_svg(fig: Figure, *, name: str) -> str:
         name: makes the identifiers inside unique on a page with several figures.
     """
     file = io.StringIO()
-    with plt.rc_context(STYLE | {"svg.hashsalt": name}):
+    with plt.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         fig.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]

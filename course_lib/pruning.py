@@ -8,6 +8,7 @@ Chapter 01 introduces every function here.
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -42,7 +43,7 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def magnitude(model: nn.Module) -> dict[str, Tensor]:
-    """Score each weight by its size, s = |W| (Han et al. 2015, 1506.02626); see `weights`."""
+    """Score each of the `weights` by its absolute value (Han et al. 2015, 1506.02626)."""
     return {name: weight.abs() for name, weight in weights(model).items()}
 
 
@@ -63,7 +64,8 @@ def random(model: nn.Module, *, seed: int | Sequence[int]) -> dict[str, Tensor]:
     found = weights(model)
     shapes = {name: weight.shape for name, weight in found.items()}
     if isinstance(seed, Sequence):
-        if any(shape[0] != len(seed) for shape in shapes.values()):
+        stacked = {len(m.weight) for _, m in _layers(model) if isinstance(m, StackedLinear)}
+        if stacked != {len(seed)}:
             raise ValueError(f"a stack takes one seed for each network; got {len(seed)} seeds")
         rows = [draw({name: shape[1:] for name, shape in shapes.items()}, one) for one in seed]
         drawn = {name: torch.stack([row[name] for row in rows]) for name in shapes}
@@ -135,9 +137,11 @@ def each(rule: Callable[..., Masks]) -> Callable[..., Masks]:
     """
 
     def rule_for_each(scores: Scores, sparsity, *, within: Masks | None = None) -> Masks:
-        sizes = {len(score) for score in scores.values()}
-        if len(sizes) != 1:
+        sizes = {len(score) if score.ndim else 0 for score in scores.values()}
+        if len(sizes) != 1 or 0 in sizes:
             raise ValueError(f"a stack has as many rows in every score; got {sorted(sizes)}")
+        if within is not None:
+            _check_masks(within, {name: score.shape for name, score in scores.items()})
         rows = []
         for i in range(sizes.pop()):
             row_within = None if within is None else {name: m[i] for name, m in within.items()}
@@ -169,6 +173,8 @@ def _checked(scores: Scores, within: Masks | None) -> dict[str, Tensor]:
     if not scores or any(score.numel() == 0 for score in scores.values()):
         raise ValueError("scores are empty: there is nothing to prune")
     for name, score in scores.items():
+        if not score.is_floating_point():
+            raise ValueError(f"the scores of {name} must be floating point; got {score.dtype}")
         if score.isnan().any():
             raise ValueError(f"the scores of {name} hold NaN; did the training diverge?")
         if (score == -torch.inf).any():
@@ -187,12 +193,13 @@ class Masked(nn.Module):
 
     The optimiser moves the original W, and momentum or weight decay may move it where m is zero;
     what the network computes with, and what is saved, is the product. `mask` has the dtype of the
-    weight, because a product of floats is faster than a choice by booleans.
+    weight, because a product of floats is faster than a choice by booleans, and its layout in
+    memory, because a product of different layouts is slower.
     """
 
-    def __init__(self, mask: Tensor, dtype: torch.dtype):
+    def __init__(self, mask: Tensor, weight: Tensor):
         super().__init__()
-        self.register_buffer("mask", mask.to(dtype))
+        self.register_buffer("mask", torch.empty_like(weight).copy_(mask))
 
     def forward(self, weight: Tensor) -> Tensor:
         return self.mask * weight
@@ -216,16 +223,19 @@ def apply(model: nn.Module, masks: Masks) -> nn.Module:
     """
     layers = {_join(name, "weight"): module for name, module in _layers(model)}
     shapes = {name: module.weight.shape for name, module in layers.items()}
+    if not set(masks) <= set(shapes):
+        raise ValueError(f"masks may name {sorted(shapes)}; got {sorted(set(masks) - set(shapes))}")
     _check_masks(masks, {name: shape for name, shape in shapes.items() if name in masks})
     for name, mask in masks.items():
         module = layers[name]
         mask = mask.to(module.weight.device)
         if _mask_of(module) is None:
-            masked = Masked(mask, module.weight.dtype)
+            masked = Masked(mask, module.weight.detach())
             parametrize.register_parametrization(module, "weight", masked)
         else:
+            # Momentum may have moved the original where the old mask was zero: start from zero.
+            module.parametrizations.weight.original.data *= _mask_of(module) * mask
             _mask_of(module).copy_(mask)
-            module.parametrizations.weight.original.data *= mask
     return model
 
 
@@ -272,6 +282,10 @@ def remove(model: nn.Module) -> nn.Module:
     """
     for _, module in _layers(model):
         if _mask_of(module) is not None:
+            # PyTorch keeps the parametrisation in the module's class, which a deep copy shares:
+            # taken out of there, it would be gone from the other network too.
+            shared = type(module)
+            module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
     return model
 
@@ -302,8 +316,11 @@ def cubic_sparsity(step: int, *, start: int, end: int, final: float, initial: fl
     Raises:
         ValueError: if `end` is not after `start` or a sparsity is outside [0, 1].
     """
-    if end <= start:
-        raise ValueError(f"end must come after start; got start={start}, end={end}")
+    if not _is_whole(start) or not _is_whole(end) or end <= start:
+        raise ValueError(
+            f"start and end count steps, and end comes after start; got start={start!r} and "
+            f"end={end!r}"
+        )
     _check_share("final", final)
     _check_share("initial", initial)
     time = min(max((step - start) / (end - start), 0.0), 1.0)
@@ -326,8 +343,8 @@ def gradual(
     Raises:
         ValueError: if `every` is below one, or as `cubic_sparsity`.
     """
-    if every < 1:
-        raise ValueError(f"every counts steps, at least 1; got {every}")
+    if not _is_whole(every) or every < 1:
+        raise ValueError(f"every counts steps, at least 1; got {every!r}")
     cubic_sparsity(0, start=start, end=end, final=final)  # complain now, not in mid-training
 
     def on_step(step: int, model: nn.Module) -> None:
@@ -347,8 +364,8 @@ def iterative_sparsities(rounds: int, rate: float) -> list[float]:
         ValueError: if `rounds` is below one or `rate` is outside [0, 1].
     """
     _check_share("rate", rate)
-    if rounds < 1:
-        raise ValueError(f"rounds must be at least 1; got {rounds}")
+    if not _is_whole(rounds) or rounds < 1:
+        raise ValueError(f"rounds must be a whole number, at least 1; got {rounds!r}")
     return [1 - (1 - rate) ** r for r in range(1, rounds + 1)]
 
 
@@ -416,8 +433,13 @@ def _is_mask(state_name: str) -> bool:
     return state_name.endswith("parametrizations.weight.0.mask")
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def _check_share(name: str, value: float) -> None:
-    if not isinstance(value, float | int) or not 0 <= value <= 1:
+    is_number = isinstance(value, float | int | np.number) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:
         raise ValueError(f"{name} is a share in [0, 1], for example 0.9 for 90%; got {value!r}")
 
 

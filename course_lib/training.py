@@ -4,15 +4,24 @@
 settings, side by side, and returns one tidy table.
 """
 
+import functools
 import itertools
 import os
+import pickle
+import signal
+import sys
+import threading
+import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
+import threadpoolctl
 import torch
 from joblib.externals import loky
 from torch import Tensor, nn
@@ -20,6 +29,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from course_lib.data import Split, Splits
+from course_lib.networks import StackedLinear
 
 PADDING = -1  # the label of rows that only fill up the smaller sets of a stack
 
@@ -86,6 +96,11 @@ def fit(
         FloatingPointError: if the loss is not finite.
     """
     _check_fit_arguments(model, splits, steps, seed, batch_size, evaluate_every, keep)
+    if keep == "best" and on_step is not None:
+        raise ValueError(
+            'keep="best" could bring back weights from before on_step changed the network, a '
+            'mask for example: first prune with keep="last", then fine-tune with keep="best"'
+        )
     device = torch.device(device) if device is not None else default_device()
     model.to(device)
     is_stack = not isinstance(seed, int | np.integer)
@@ -121,9 +136,9 @@ def fit(
         if (step + 1) % evaluate_every == 0 or step == steps - 1:
             validation_loss, accuracy = evaluate(model, validation)
             train_loss = torch.stack(losses).mean(0)
-            if not torch.isfinite(train_loss).all():
+            if not torch.isfinite(train_loss + validation_loss).all():
                 raise FloatingPointError(
-                    f"the training loss is not finite by step {step + 1}; "
+                    f"the loss is not finite by step {step + 1}; "
                     f"a smaller learning rate than {learning_rate} may help"
                 )
             rows.append((step + 1, train_loss, validation_loss, accuracy))
@@ -143,12 +158,17 @@ def evaluate(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     """Return the mean cross-entropy (nats) and the accuracy (share) on a split.
 
     Scalars for one network; `(S,)` for a stack and a split of `(S, n, d)` from `fit`.
+
+    Raises:
+        ValueError: if the split is empty, as `held_out` is unless classes are held out.
     """
     training = model.training
     model.eval()
     logits = model(split.x)
     model.train(training)
     real = split.y != PADDING
+    if not real.any(-1).all():
+        raise ValueError("the split is empty: there is nothing to evaluate on")
     right = ((logits.argmax(-1) == split.y) & real).sum(-1) / real.sum(-1)
     return _cross_entropy(logits, split.y), right
 
@@ -237,28 +257,44 @@ def _history(rows: list[tuple]) -> pd.DataFrame:
 
 
 def _check_fit_arguments(model, splits, steps, seed, batch_size, evaluate_every, keep) -> None:
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be a whole number, at least 1; got {steps!r}")
-    if evaluate_every is not None and evaluate_every < 1:
-        raise ValueError(f"evaluate_every counts steps, at least 1; got {evaluate_every!r}")
+    counts = {"steps": steps, "batch_size": batch_size, "evaluate_every": evaluate_every or 1}
+    for name, count in counts.items():
+        if not _is_whole(count) or count < 1:
+            raise ValueError(f"{name} must be a whole number, at least 1; got {count!r}")
     if keep not in ("last", "best"):
         raise ValueError(f'keep is "last" or "best"; got {keep!r}')
-    is_list = not isinstance(splits, Splits)
-    if is_list == isinstance(seed, int | np.integer) or (is_list and len(splits) != len(seed)):
-        raise ValueError(
-            "one network takes one Splits and one seed, a stack of S a list of S of each; "
-            f"got {type(splits).__name__} and seed={seed!r}"
-        )
     if not list(model.parameters()):
         raise ValueError(f"{type(model).__name__} has no parameters to train")
-    for part in splits if is_list else [splits]:
-        if not 1 <= batch_size <= len(part.train.y):
+    is_one = isinstance(splits, Splits) and _is_whole(seed)
+    is_many = isinstance(splits, Iterable) and not isinstance(splits, Splits)
+    parts = list(splits) if is_many else [splits]
+    seeds = list(seed) if isinstance(seed, Iterable) else [seed]
+    stacked = {len(m.weight) for m in model.modules() if isinstance(m, StackedLinear)}
+    if (
+        len(parts) != len(seeds)
+        or not all(isinstance(part, Splits) for part in parts)
+        or not all(_is_whole(one) for one in seeds)
+        or stacked != (set() if is_one else {len(seeds)})
+    ):
+        raise ValueError(
+            "one network takes one Splits and one seed, a stack of S networks a list of S of "
+            f"each; got {f'a stack of {stacked}' if stacked else 'one network'}, "
+            f"{type(splits).__name__} of {len(parts)} and seed={seed!r}"
+        )
+    for part in parts:
+        if batch_size > len(part.train.y):
             raise ValueError(
                 f"batch_size must lie between 1 and the {len(part.train.y)} training items; "
                 f"got {batch_size!r}"
             )
         if len(part.validation.y) == 0:
             raise ValueError("the validation set is empty")
+        if min(part.train.y.min(), part.validation.y.min()) < 0:
+            raise ValueError("labels must be whole numbers from 0; a negative one was found")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 # --- Replicates -----------------------------------------------------------------------------------
@@ -310,19 +346,23 @@ def replicate(
             `table` keeps the rows of the others.
         ValueError: if there is no seed, or a setting has no values.
     """
-    seeds = [int(s) for s in seeds]
-    if not seeds or len(set(seeds)) < len(seeds):
+    seeds = list(seeds)
+    if not seeds or not all(map(_is_whole, seeds)) or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be different whole numbers, at least one; got {seeds}")
+    seeds = [int(seed) for seed in seeds]
     for name, values in grid.items():
-        grid[name] = list(values) if not isinstance(values, str) else values
-        if isinstance(values, str) or not grid[name]:
+        if name == "seed" or isinstance(values, str) or not isinstance(values, Iterable):
             raise ValueError(
-                f"{name} takes a list of values, for example [0.5, 0.9]; got {values!r}"
+                f"{name} takes a list of values, for example [0.5, 0.9], and seeds= takes the "
+                f"seeds; got {name}={values!r}"
             )
-    if together is not None and together < 1:
+        grid[name] = list(values)
+        if not grid[name]:
+            raise ValueError(f"{name} has no values, so there is nothing to run")
+    if together is not None and not (_is_whole(together) and together >= 1):
         raise ValueError(f"together counts seeds, at least 1; got {together!r}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1; got {workers!r}")
+    if workers is not None and not (_is_whole(workers) and workers >= 1):
+        raise ValueError(f"workers must be a whole number, at least 1; got {workers!r}")
     if together is None:
         who = [{"seed": s} for s in seeds]
     else:
@@ -340,7 +380,10 @@ def replicate(
             failures.append((settings, trace))
             continue
         named = {k: v for k, v in settings.items() if k != "seeds"}
-        rows += [named | row for row in (result if isinstance(result, list) else [result])]
+        rows += [
+            named | {"seed": row["seed"]} | row if "seeds" in settings else named | row
+            for row in result
+        ]
     table = pd.DataFrame(rows)
     if failures:
         raise ReplicateError(table, failures)
@@ -348,38 +391,103 @@ def replicate(
 
 
 def _run_all(experiment, runs: list[dict], workers: int | None, progress: bool) -> list[tuple]:
-    """Return (result, traceback) for each run, in order."""
-    own_pool = joblib.parallel.get_active_backend()[0].__class__.__name__ == "LokyBackend"
+    """Return (rows, traceback) for each run, in order."""
+    own_pool = type(joblib.parallel.get_active_backend()[0]).__name__ == "LokyBackend"
     if workers is None:
         workers = (os.cpu_count() or 1) if own_pool else -1
     n_jobs = min(workers, len(runs)) if own_pool else workers
-    outcomes: list[tuple] = [()] * len(runs)
-    jobs = (joblib.delayed(_run)(experiment, i, settings) for i, settings in enumerate(runs))
     try:
-        # One run a task: auto-batching would give the last worker a tail of several runs.
-        done = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")(jobs)
-        for i, result, trace in tqdm(done, total=len(runs), disable=not progress, leave=False):
-            outcomes[i] = (result, trace)
-    finally:
-        if own_pool and n_jobs > 1:
-            # Left to itself, the pool outlives the call and complains when Python exits.
-            loky.get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        # By value: each run starts from the same copy of all that the experiment refers to, also
+        # with one worker, where it could otherwise find what an earlier run left behind.
+        code = cloudpickle.dumps(experiment)
+        pickled = [cloudpickle.dumps(settings) for settings in runs]
+    except Exception as error:
+        raise ValueError(
+            f"the experiment cannot be sent to a worker ({error}); build models, with their "
+            "masks, and open files inside it"
+        ) from error
+    outcomes: list[tuple] = [()] * len(runs)
+    caller = os.getpid() if own_pool else None
+    if own_pool and n_jobs > 1:
+        _end_workers_of_older_code()
+    jobs = (joblib.delayed(_run)(code, one, i, caller) for i, one in enumerate(pickled))
+    # One run a task: auto-batching would give the last worker a tail of several runs.
+    done = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")(jobs)
+    try:
+        for i, rows, trace in tqdm(done, total=len(runs), disable=not progress, leave=False):
+            outcomes[i] = (rows if rows is None else pickle.loads(rows), trace)
+    except loky.process_executor.TerminatedWorkerError as error:
+        lost = (None, f"lost, because a worker process died in this run or beside it: {error}")
+        outcomes = [outcome or lost for outcome in outcomes]
+    except BaseException:  # Ctrl-C: end the runs under way at once, and their workers
+        with warnings.catch_warnings(action="ignore"):
+            done.close()
+        raise
     return outcomes
 
 
-def _run(experiment, i: int, settings: dict) -> tuple[int, Any, str | None]:
+def _run(code: bytes, pickled: bytes, i: int, caller: int | None) -> tuple:
+    """Run one experiment on one thread; return its number, and its pickled rows or a traceback."""
+    if os.getppid() == caller:
+        _serve_only(caller)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same sums in the same order, however many workers there are
     try:
-        result = experiment(**settings)
-        bad = [r for r in (result if isinstance(result, list) else [result]) if type(r) is not dict]
-        if bad or ("seeds" in settings and any("seed" not in row for row in result)):
-            raise TypeError(
-                "an experiment returns a dictionary or a list of dictionaries (which name their "
-                f"seed when several seeds go together); got {result!r:.200}"
-            )
-        return i, result, None
+        experiment, settings = pickle.loads(code), pickle.loads(pickled)
+        with threadpoolctl.threadpool_limits(1):  # the same for NumPy, SciPy and scikit-learn
+            result = experiment(**settings)
+        return i, cloudpickle.dumps(_checked_rows(result, settings)), None
     except Exception:
         return i, None, traceback.format_exc()
     finally:
         torch.set_num_threads(threads)
+
+
+def _checked_rows(result: Any, settings: dict) -> list[dict]:
+    rows = result if isinstance(result, list) else [result]
+    if any(type(row) is not dict for row in rows):
+        raise TypeError(
+            f"an experiment returns a dictionary or a list of dictionaries; got {result!r:.200}"
+        )
+    if "seeds" in settings:
+        named = {row.get("seed") for row in rows}
+        if named != set(settings["seeds"]):
+            raise ValueError(
+                'with several seeds together, each row names its own under "seed", and each seed '
+                f"has a row; got rows of {named} for the seeds {settings['seeds']}"
+            )
+    return rows
+
+
+@functools.cache
+def _serve_only(caller: int) -> None:
+    """Tie this worker process to its caller: leave Ctrl-C to it, and do not outlive it.
+
+    Workers stay for the next call, because to start one takes seconds. Idle for five minutes they
+    end by themselves; when a kernel is killed, they must not wait for that.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        while os.getppid() == caller:  # on Windows it stays equal, and the five minutes apply
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+_sources: dict[str, int] = {}  # by file, when it was changed last, as the workers know it
+
+
+def _end_workers_of_older_code() -> None:
+    """Start afresh when a module of the user's own was edited: workers keep what they imported."""
+    installed = tuple({sys.prefix, sys.base_prefix})
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    now = {
+        file: os.stat(file).st_mtime_ns
+        for file in files
+        if file and not file.startswith(installed) and os.path.exists(file)
+    }
+    if any(_sources.get(file, when) != when for file, when in now.items()):
+        loky.get_reusable_executor(reuse=True).shutdown(wait=True)
+    _sources.update(now)
