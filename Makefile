@@ -1,0 +1,48 @@
+# Thin: what is longer than a line is in tools/. Every target sets up what it needs.
+#   make book PYTHON=/path/to/python3.12    makes .venv with that Python
+
+PYTHON ?=
+# tools/bootstrap.py runs under any Python and looks for a fitting one itself.
+START := $(shell for p in python3 python py; do if $$p -c "" >/dev/null 2>&1; then echo $$p; break; fi; done)
+ifeq ($(OS),Windows_NT)
+RUN := .venv/Scripts/python
+else
+RUN := .venv/bin/python
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help env book test lab serve clean-notebooks clean
+# Two targets at once would build the site into the same folder.
+.NOTPARALLEL:
+
+help:
+	@echo "make book             build the site: run the notebooks, check every link, into _build/html"
+	@echo "make test             lint, tests, every notebook, the strict build"
+	@echo "make lab              open JupyterLab on the notebooks"
+	@echo "make serve            show the built site at http://localhost:8000"
+	@echo "make clean-notebooks  take the outputs out of the notebooks, as they are committed"
+	@echo "make clean            delete _build"
+	@echo "make env              make or repair .venv; every target above does this by itself"
+
+env:
+	@"$(or $(START),$(PYTHON),python3)" -c "" || { echo "No Python found. Install Python 3.11, 3.12 or 3.13."; exit 1; }
+	@"$(or $(START),$(PYTHON),python3)" tools/bootstrap.py $(if $(PYTHON),--python "$(PYTHON)")
+
+book: env
+	@$(RUN) tools/build_book.py
+
+test: env
+	@$(RUN) tools/run_tests.py
+
+lab: env
+	@$(RUN) -m jupyterlab
+
+serve: env
+	@test -f _build/html/index.html || { echo "There is no site yet: run make book."; exit 1; }
+	@$(RUN) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+clean-notebooks: env
+	@$(RUN) tools/notebooks.py clean
+
+clean:
+	rm -rf _build

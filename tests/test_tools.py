@@ -1,0 +1,618 @@
+"""The tools behind the Makefile: what they do when all is well, and when it is not."""
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+import types
+import venv
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import address
+import bootstrap
+import build_book
+import notebooks
+import run_tests
+import setup_cell
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+# ---------------------------------------------------------------- tools/bootstrap.py
+
+# A build backend that needs nothing but Python, so that the tests install without an index.
+BACKEND = """
+import os
+from make_wheel import make_wheel
+
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    return make_wheel(wheel_directory, "course_lib", "0.1.0", {"course_lib.pth": os.getcwd()})
+"""
+# The backend finds it as a file; the tests make their wheels of PyTorch with it.
+MAKE_WHEEL = r"""
+import os, zipfile
+
+METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: {}\n"
+EXTRAS = "Provides-Extra: book\nProvides-Extra: lab\nProvides-Extra: test\n"
+WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+def make_wheel(folder, name, version, files):
+    wheel_name = f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info/"
+    with zipfile.ZipFile(os.path.join(folder, wheel_name), "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(path, text)
+        wheel.writestr(info + "METADATA", METADATA.format(name, version) + EXTRAS)
+        wheel.writestr(info + "WHEEL", WHEEL)
+        wheel.writestr(info + "RECORD", "")
+    return wheel_name
+"""
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+
+def torch_wheel(folder, version):
+    """A wheel that is called torch and has nothing in it but its version."""
+    names = {}
+    exec(MAKE_WHEEL, names)
+    files = {"torch/__init__.py": f"__version__ = '{version}'\n"}
+    return folder / names["make_wheel"](folder, "torch", version, files)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A small course in a folder with a space in its name, which installs in a few seconds."""
+    root = tmp_path / "a course"
+    (root / "tools").mkdir(parents=True)
+    shutil.copy(ROOT / "tools" / "bootstrap.py", root / "tools")
+    (root / "backend.py").write_text(BACKEND, encoding="utf-8")
+    (root / "make_wheel.py").write_text(MAKE_WHEEL, encoding="utf-8")
+    (root / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+    (root / "constraints.txt").write_text("torch==1.0\n", encoding="utf-8")
+    (tmp_path / "wheels").mkdir()
+    torch_wheel(tmp_path / "wheels", "1.0")
+    return root
+
+
+def bootstrap_in(root, wheels=True, **options):
+    """Run bootstrap in a tree; without `wheels` as if there were no network."""
+    environment = {
+        **os.environ,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_FIND_LINKS": "",
+        "PIP_NO_INDEX": "1",
+    }
+    if wheels:
+        environment["PIP_FIND_LINKS"] = (root.parent / "wheels").as_uri()
+    return subprocess.run(
+        [sys.executable, str(root / "tools" / "bootstrap.py")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        **options,
+    )
+
+
+def python_of(root):
+    return Path(bootstrap.venv_python(str(root / ".venv")))
+
+
+def torch_of(root):
+    code = "import torch; print(torch.__version__)"
+    return subprocess.check_output([python_of(root), "-c", code], text=True).strip()
+
+
+@pytest.mark.slow
+def test_bootstrap_installs_then_does_nothing_then_brings_up_to_date(tree):
+    first = bootstrap_in(tree)
+    assert first.returncode == 0, first.stdout
+    assert torch_of(tree) == "1.0"
+
+    start = time.perf_counter()
+    second = bootstrap_in(tree, wheels=False)
+    assert second.returncode == 0
+    assert second.stdout == ""
+    assert time.perf_counter() - start < 5  # a fraction of a second on an idle machine
+
+    # A new pin is installed into the same environment: a file of ours in it survives.
+    torch_wheel(tree.parent / "wheels", "2.0")
+    (tree / "constraints.txt").write_text("torch==2.0\n", encoding="utf-8")
+    (tree / ".venv" / "witness").touch()
+    third = bootstrap_in(tree)
+    assert third.returncode == 0, third.stdout
+    assert "up to date" in third.stdout
+    assert torch_of(tree) == "2.0"
+    assert (tree / ".venv" / "witness").exists()
+
+
+@pytest.mark.slow
+def test_bootstrap_repairs_what_it_made(tree):
+    offline = bootstrap_in(tree, wheels=False)
+    assert offline.returncode == 1
+    assert "The install failed" in offline.stdout
+    assert "  | ERROR: " in offline.stdout  # the end of pip's log
+    assert "Traceback" not in offline.stdout
+
+    # No stamp: the install did not end, whatever lies there.
+    after_failure = bootstrap_in(tree)
+    assert after_failure.returncode == 0, after_failure.stdout
+    assert "half made" in after_failure.stdout
+
+    python_of(tree).unlink()
+    without_python = bootstrap_in(tree)
+    assert without_python.returncode == 0, without_python.stdout
+    assert "Python does not run" in without_python.stdout
+    assert torch_of(tree) == "1.0"
+
+    # An environment names its own folder in many files, so a moved one is of no use.
+    moved = tree.rename(tree.parent / "moved course")
+    after_move = bootstrap_in(moved)
+    assert after_move.returncode == 0, after_move.stdout
+    assert "made for another folder" in after_move.stdout
+    assert torch_of(moved) == "1.0"
+    assert not list(moved.glob(".venv-old-*"))  # ours: thrown away, not kept
+
+
+@pytest.mark.slow
+def test_bootstrap_uses_a_working_environment_of_somebody_else(tree):
+    # As `uv venv` leaves it: without pip. Its owner put another PyTorch into it.
+    venv.create(tree / ".venv", with_pip=False)
+    packages = next((tree / ".venv").rglob("site-packages"))
+    with zipfile.ZipFile(torch_wheel(tree.parent, "9.9+cpu")) as wheel:
+        wheel.extractall(packages)
+
+    done = bootstrap_in(tree)
+    assert done.returncode == 0, done.stdout
+    assert "Installing into the .venv that you made" in done.stdout
+    assert "PyTorch 9.9+cpu is in it and stays" in done.stdout
+    assert torch_of(tree) == "9.9+cpu"
+    assert bootstrap_in(tree, wheels=False).stdout == ""
+    assert not bootstrap.is_ours(str(tree / ".venv"))
+
+
+@pytest.mark.slow
+def test_bootstrap_moves_a_broken_environment_of_somebody_else_aside(tree):
+    (tree / ".venv").mkdir()
+    (tree / ".venv" / "thesis.txt").write_text("the only copy", encoding="utf-8")
+    (tree / ".venv-old-1").mkdir()  # the name is taken
+    done = bootstrap_in(tree)
+    assert done.returncode == 0, done.stdout
+    assert ".venv-old-2" in done.stdout
+    assert (tree / ".venv-old-2" / "thesis.txt").read_text(encoding="utf-8") == "the only copy"
+    assert torch_of(tree) == "1.0"
+
+
+@pytest.mark.slow
+def test_bootstrap_waits_for_another_run_and_takes_over_an_empty_folder(tree):
+    (tree / ".venv").mkdir()
+    with bootstrap.lock(str(tree)):
+        process = subprocess.Popen(
+            [sys.executable, str(tree / "tools" / "bootstrap.py")],
+            env={
+                **os.environ,
+                "PIP_CONFIG_FILE": os.devnull,
+                "PIP_NO_INDEX": "1",
+                "PIP_FIND_LINKS": (tree.parent / "wheels").as_uri(),
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert "Another run is at work" in process.stdout.readline()
+        assert process.poll() is None
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
+    assert "cannot be used" not in output  # an empty folder has no fault, and nothing to keep
+    assert bootstrap.is_ours(str(tree / ".venv"))
+
+
+def about(version, **changes):
+    usual = {"name": "cpython", "bits": 64, "base": "/a/python", "can_make_venv": True}
+    return {"version": version, **usual, **changes}
+
+
+def test_find_python_takes_the_first_that_fits(monkeypatch):
+    found = {
+        "old": about([3, 10, 4]),
+        "pypy": about([3, 11, 0], name="pypy"),
+        "narrow": about([3, 12, 0], bits=32),
+        "debian": about([3, 11, 2], can_make_venv=False),
+        "good": about([3, 12, 1]),
+        "newer": about([3, 13, 1]),
+    }
+    monkeypatch.setattr(bootstrap, "probe", lambda command: found.get(command[0]))
+    monkeypatch.setattr(bootstrap, "candidates", lambda: [["missing"]] + [[name] for name in found])
+    assert bootstrap.find_python() is found["good"]
+    assert bootstrap.find_python("newer") is found["newer"]
+
+    del found["good"], found["newer"]
+    with pytest.raises(bootstrap.Problem) as caught:
+        bootstrap.find_python()
+    message = str(caught.value)
+    for part in (
+        "3.11 to 3.13",
+        "old: Python 3.10.4",
+        "pypy",
+        "32-bit",
+        "apt install python3.11-venv",
+    ):
+        assert part in message
+    with pytest.raises(bootstrap.Problem, match="missing: its Python does not run"):
+        bootstrap.find_python("missing")
+
+
+def test_bootstrap_starts_under_an_old_python():
+    """Its own syntax must not stop an old Python before the message about old Pythons."""
+    tree = ast.parse((ROOT / "tools" / "bootstrap.py").read_text(encoding="utf-8"))
+    new = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.AsyncFunctionDef, ast.Match)
+    for node in ast.walk(tree):
+        assert not isinstance(node, new), f"line {node.lineno}"
+        if isinstance(node, ast.FunctionDef):
+            arguments = node.args
+            assert not arguments.kwonlyargs + arguments.posonlyargs, node.name
+            assert not any(a.annotation for a in arguments.args), node.name
+        if isinstance(node, ast.Raise):
+            assert node.cause is None, f"line {node.lineno}"
+        if isinstance(node, (ast.List, ast.Tuple, ast.Dict, ast.Set)):
+            assert not any(isinstance(e, ast.Starred) for e in getattr(node, "elts", []))
+            assert None not in getattr(node, "keys", [])
+
+
+# ---------------------------------------------------------------- tools/build_book.py
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A built site of two pages, as far as the checks look at it."""
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/home\nchapters:\n- file: notebooks/01_a\n", encoding="utf-8"
+    )
+    (tmp_path / "_config.yml").write_text(
+        'repository:\n  url: ""\n  branch: main\n', encoding="utf-8"
+    )
+    html = build_book.html_folder(tmp_path)
+    for page in ("book/home", "notebooks/01_a"):
+        (html / page).parent.mkdir(parents=True, exist_ok=True)
+        (html / f"{page}.html").touch()
+    (html / "timings.json").write_text('{"notebooks/01_a": 43.2}', encoding="utf-8")
+    return tmp_path
+
+
+def write_report(root):
+    report = build_book.html_folder(root) / "reports" / "notebooks" / "01_a.err.log"
+    report.parent.mkdir(parents=True)
+    report.write_text("\x1b[31mZeroDivisionError\x1b[0m: division by zero\n", encoding="utf-8")
+
+
+def test_build_ends_with_seconds_and_the_path(book, monkeypatch, capsys):
+    monkeypatch.setattr(build_book, "run_jupyter_book", lambda root: (0, []))
+    assert build_book.build(book) == 0
+    output = capsys.readouterr().out
+    assert "43.2 s  notebooks/01_a" in output
+    assert "No repository address is set" in output
+    assert str(build_book.html_folder(book) / "index.html") in output
+
+    (book / "_config.yml").write_text("repository:\n  url: https://x.org/y\n", encoding="utf-8")
+    build_book.build(book)
+    assert "No repository address" not in capsys.readouterr().out
+
+
+def test_build_does_not_trust_an_exit_code_of_zero(book, monkeypatch, capsys):
+    def with_report(root):
+        write_report(root)
+        return 0, []
+
+    monkeypatch.setattr(build_book, "run_jupyter_book", with_report)
+    assert build_book.build(book) == 1
+    output = capsys.readouterr().out
+    assert "NOT built" in output
+    assert "notebooks/01_a failed" in output
+    assert "| ZeroDivisionError: division by zero" in output
+
+    # The report of a notebook that was mended since is not held against it.
+    monkeypatch.setattr(build_book, "run_jupyter_book", lambda root: (0, []))
+    assert build_book.build(book) == 0
+
+    (build_book.html_folder(book) / "notebooks" / "01_a.html").unlink()
+    assert build_book.build(book) == 1
+    assert "notebooks/01_a of _toc.yml is not in the site" in capsys.readouterr().out
+    assert build_book.check(book) == 1
+
+
+def test_build_fails_when_jupyter_book_does(book, monkeypatch, capsys):
+    complaint = "book/home.md:3: WARNING: undefined label"
+    monkeypatch.setattr(build_book, "run_jupyter_book", lambda root: (1, [complaint]))
+    assert build_book.build(book) == 1
+    assert complaint in capsys.readouterr().out
+    monkeypatch.setattr(build_book, "run_jupyter_book", lambda root: (2, []))
+    assert build_book.build(book) == 1
+    assert "ended with code 2" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- tools/run_tests.py
+
+
+def test_run_tests_goes_on_after_a_failure_and_fails_in_the_end(capfd):
+    def stage(code):
+        return [sys.executable, "-c", f"print('ran {code}'); raise SystemExit({code})"]
+
+    stages = {"lint": stage(0), "tests": stage(3), "book": stage(0)}
+    assert run_tests.run(["lint", "tests", "book"], stages) == 1
+    output = capfd.readouterr().out
+    assert output.count("ran ") == 2 * 3  # each command is shown, then run
+    table = output[output.index("stage  ") :].splitlines()
+    assert [line.split()[0] for line in table if line] == ["stage", "lint", "tests", "book", "all"]
+    assert "FAILED (code 3)" in table[2]
+    assert run_tests.run(["lint", "book"], stages) == 0
+
+
+def test_run_tests_has_the_cheap_stages_first_and_builds_as_make_book_does():
+    assert list(run_tests.STAGES) == ["lint", "format", "tests", "notebooks", "book"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "$(RUN) tools/build_book.py" in makefile
+    assert Path(run_tests.STAGES["book"][-1]) == ROOT / "tools" / "build_book.py"
+    with pytest.raises(SystemExit):
+        run_tests.main(["no-such-stage"])
+
+
+# ---------------------------------------------------------------- tools/notebooks.py
+
+
+def code_cell(source, outputs=(), count=7, **metadata):
+    cell = nbformat.v4.new_code_cell(source, outputs=list(outputs), execution_count=count)
+    cell.metadata.update(metadata)
+    return cell
+
+
+def stream(text):
+    return nbformat.v4.new_output("stream", text=text)
+
+
+MINE = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+
+
+def a_notebook(*cells):
+    return nbformat.v4.new_notebook(cells=list(cells), metadata={"kernelspec": MINE})
+
+
+def test_clean_takes_out_what_running_left():
+    dirty = a_notebook(
+        nbformat.v4.new_markdown_cell("# Größe\n"),
+        code_cell("1 + 1", [stream("2\n")], tags=["a"], ExecuteTime={"end": "now"}, scrolled=True),
+        code_cell(f"{notebooks.MARKER}\nprint('three')", [stream("three\n")], count=2),
+        code_cell(f"{notebooks.MARKER}  \nprint('four')", [stream("four\n")]),
+    )
+    cleaned = notebooks.clean(dirty)
+    plain, kept, near_miss = cleaned.cells[1:]
+    assert (plain.outputs, plain.execution_count, plain.metadata) == ([], None, {"tags": ["a"]})
+    assert (kept.outputs[0]["text"], kept.execution_count) == ("three\n", 2)
+    # nbval would overlook a marker that does not stand alone, so it keeps nothing.
+    assert near_miss.outputs == []
+    assert cleaned.metadata.kernelspec == notebooks.KERNEL
+    text = notebooks.as_text(cleaned)
+    assert text.endswith("}\n")
+    assert "Größe" in text
+    assert notebooks.as_text(notebooks.clean(nbformat.v4.reads(text))) == text
+
+
+def test_clean_gives_lasting_ids_to_cells_without(tmp_path):
+    path = tmp_path / "a.ipynb"
+    old = json.loads(nbformat.writes(a_notebook(code_cell("1"))))
+    del old["cells"][0]["id"]
+    path.write_text(json.dumps(old | {"nbformat_minor": 4}), encoding="utf-8")
+    assert notebooks.clean_file(path)
+    first = path.read_bytes()
+    assert not notebooks.clean_file(path)
+    assert path.read_bytes() == first
+    assert json.loads(first)["cells"][0]["id"] == "cell-0"
+
+
+def test_clean_refuses_an_output_that_could_never_compare_equal(tmp_path, capsys):
+    table = nbformat.v4.new_output("display_data", {"text/html": "<b>1</b>", "text/plain": "1"})
+    path = tmp_path / "a.ipynb"
+    nbformat.write(a_notebook(code_cell(f"{notebooks.MARKER}\nshow()", [table])), path)
+    before = path.read_bytes()
+    assert notebooks.main(["clean", str(path)]) == 1
+    assert "text/html; print() text instead" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_run_makes_kept_outputs_anew(tmp_path):
+    path = tmp_path / "a.ipynb"
+    kept = code_cell(f"{notebooks.MARKER}\nprint(2 + 2)", [stream("5\n")], count=1)
+    nbformat.write(a_notebook(code_cell("x = 1\nx"), kept), path)
+    assert notebooks.main(["check", str(path)]) == 1
+    assert notebooks.main(["run", str(path)]) == 0
+    assert notebooks.main(["check", str(path)]) == 0
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert cells[0]["outputs"] == []
+    assert cells[1]["outputs"][0]["text"] == ["4\n"]
+    assert cells[1]["execution_count"] == 2
+
+
+# ---------------------------------------------------------------- tools/address.py
+
+ADDRESS = "https://github.com/ada/sparse-course"
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A copy of the files that carry the address."""
+    for name in ("README.md", "CITATION.cff", "_config.yml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for path in notebooks.all_notebooks():
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    address.main(["--clear"], tmp_path)
+    return tmp_path
+
+
+def snapshot(root):
+    return {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_copies_of_the_address_agree(capsys):
+    assert address.main(["--check"]) == 0, capsys.readouterr()
+
+
+def test_address_is_set_everywhere_and_taken_out_again(course):
+    before = snapshot(course)
+    assert address.main([ADDRESS + ".git", "--branch", "2026"], course) == 0
+    assert address.main(["--check"], course) == 0
+    for path in before:
+        text = path.read_text(encoding="utf-8")
+        assert ADDRESS in text or "ada/sparse-course" in text, path
+        assert '.git"' not in text
+    config = (course / "_config.yml").read_text(encoding="utf-8")
+    assert f'  url: "{ADDRESS}"\n  branch: 2026\n' in config
+    # Nothing but the address changed there: comments and layout are as before.
+    assert len(config.splitlines()) == len(before[course / "_config.yml"].splitlines())
+
+    chapter = sorted((course / "notebooks").glob("*.ipynb"))[0]
+    cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
+    name = f"notebooks/{chapter.name}"
+    top = "".join(cells[0]["source"])
+    assert f"(https://colab.research.google.com/github/ada/sparse-course/blob/2026/{name})" in top
+    assert f"(https://mybinder.org/v2/gh/ada/sparse-course/2026?urlpath=lab/tree/{name})" in top
+    setup = ["".join(c["source"]) for c in cells if "REPOSITORY = " in "".join(c["source"])]
+    assert setup == [setup_cell.setup_cell(ADDRESS, "2026")]
+    readme = (course / "README.md").read_text(encoding="utf-8")
+    assert f"git clone {ADDRESS}\ncd sparse-course\n" in readme
+    assert "<https://ada.github.io/sparse-course/>" in readme
+
+    assert address.main(["--clear"], course) == 0
+    assert snapshot(course) == before
+
+
+def test_address_check_names_what_differs(course, capsys):
+    config = course / "_config.yml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace('url: ""', f"url: {ADDRESS}  # mine"), encoding="utf-8")
+    assert address.main(["--check"], course) == 1
+    output = capsys.readouterr().out
+    for name in ("README.md", "CITATION.cff", "01_"):
+        assert name in output
+    # Without an address on the command line, what stands in _config.yml is written.
+    assert address.main([], course) == 0
+    assert address.main(["--check"], course) == 0
+    assert "# mine" in config.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ada/sparse-course"],
+        ["https://example.org/ada/sparse-course"],
+        ["https://github.com/ada"],
+        ['https://github.com/ada/course"; import os'],
+        [ADDRESS, "--branch", "a branch"],
+    ],
+)
+def test_address_refuses_what_it_could_not_write(course, arguments, capsys):
+    before = snapshot(course)
+    assert address.main(arguments, course) == 1
+    assert "Nothing was changed" in capsys.readouterr().err
+    assert snapshot(course) == before
+
+
+@pytest.mark.parametrize("name", ["README.md", "CITATION.cff", "_config.yml"])
+def test_address_changes_nothing_where_a_place_is_missing(course, name):
+    (course / name).write_text("no place for it\n", encoding="utf-8")
+    before = snapshot(course)
+    assert address.main([ADDRESS], course) == 1
+    assert snapshot(course) == before
+
+
+# ---------------------------------------------------------------- tools/setup_cell.py
+
+
+def run_setup_cell(monkeypatch, url="", installed=True, colab=False):
+    """Run the cell; what it gave to pip."""
+    import importlib.util
+
+    calls = []
+    library = types.ModuleType("course_lib")
+    library.setup = lambda: calls.append("setup")
+    monkeypatch.setitem(sys.modules, "course_lib", library)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: library if installed else None)
+    monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append(command[1:]))
+    if colab:
+        monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    exec(compile(setup_cell.setup_cell(url, "main"), "setup cell", "exec"), {})
+    return calls
+
+
+def test_setup_cell_installs_in_colab_only_and_once(monkeypatch):
+    pip = ["-m", "pip", "install", "--quiet", f"git+{ADDRESS}@main"]
+    assert run_setup_cell(monkeypatch) == ["setup"]
+    assert run_setup_cell(monkeypatch, ADDRESS) == ["setup"]
+    with pytest.raises(ModuleNotFoundError, match="pip install -e"):
+        run_setup_cell(monkeypatch, ADDRESS, installed=False)
+    assert run_setup_cell(monkeypatch, ADDRESS, installed=False, colab=True) == [pip, "setup"]
+    assert run_setup_cell(monkeypatch, ADDRESS, installed=True, colab=True) == ["setup"]
+    with pytest.raises(ModuleNotFoundError):
+        run_setup_cell(monkeypatch, "", installed=False, colab=True)
+
+
+# ---------------------------------------------------------------- conftest.py
+
+
+def nbval(folder, torch_pin):
+    """Run nbval on a notebook whose kept output is wrong, under this course's conftest.py."""
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "constraints.txt").write_text(f"torch=={torch_pin}\n", encoding="utf-8")
+    cells = [
+        code_cell(f"{notebooks.MARKER}\nprint('new verdict')", [stream("old verdict\n")], count=1),
+        code_cell("1 / 0" if torch_pin == "0.0.2" else "x = 1", count=None),
+    ]
+    nbformat.write(a_notebook(*cells), folder / "a.ipynb")
+    command = [sys.executable, "-m", "pytest", "a.ipynb", "--nbval-lax", "--nbval-current-env"]
+    return subprocess.run(
+        command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+@pytest.mark.slow
+def test_changed_output_is_printed_off_the_reference_platform(tmp_path):
+    done = nbval(tmp_path, "0.0.1")  # no machine has this PyTorch
+    assert done.returncode == 0, done.stdout
+    assert "1 passed, 1 xfailed" in done.stdout
+    section = done.stdout[done.stdout.index("kept output differs here") :]
+    assert "old verdict" in section
+    assert "new verdict" in section
+
+
+@pytest.mark.slow
+def test_failing_cell_fails_off_the_reference_platform_too(tmp_path):
+    done = nbval(tmp_path, "0.0.2")
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stdout
+    assert "1 failed, 1 xfailed" in done.stdout
+
+
+@pytest.mark.slow
+def test_changed_output_fails_on_the_reference_platform(tmp_path, request):
+    plugin = request.config.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
+    if plugin.off_reference():
+        pytest.skip(f"not the reference platform: {plugin.off_reference()}")
+    done = nbval(tmp_path, bootstrap.pinned_torch(str(ROOT)))
+    assert done.returncode == 1
+    assert "Cell outputs differ" in done.stdout
+    assert "1 failed, 1 passed" in done.stdout
+    assert textwrap.dedent(done.stdout).count("kept output differs here") == 0

@@ -1,0 +1,145 @@
+"""Build the site strictly, then see for ourselves that it is whole.
+
+    python tools/build_book.py            what `make book` runs
+    python tools/build_book.py --check    only look at the site that is there
+
+The build is the plain command `jupyter-book build -W -n --keep-going .`, which goes on after a
+failure and ends with an error. This adds a summary that says what failed, and two checks that
+do not depend on its exit code: no notebook left an error report, and each page of the table of
+contents is there.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def html_folder(root):
+    return root / "_build" / "html"
+
+
+def pages(root):
+    """The pages of the table of contents, as paths without a suffix."""
+    return list(parse_toc_yaml(root / "_toc.yml", encoding="utf-8"))
+
+
+def missing_pages(root):
+    """Pages of the table of contents that are not in the built site."""
+    return [page for page in pages(root) if not (html_folder(root) / f"{page}.html").is_file()]
+
+
+def error_reports(root):
+    """What Jupyter Book wrote about the notebooks that failed."""
+    return sorted((html_folder(root) / "reports").rglob("*.err.log"))
+
+
+def chapter_seconds(root):
+    """Seconds of each chapter's last execution, as the site's own extension wrote them."""
+    path = html_folder(root) / "timings.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def has_address(root):
+    """Whether `_config.yml` says where the repository is."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    return bool((config.get("repository") or {}).get("url"))
+
+
+def run_jupyter_book(root):
+    """Run the plain command, showing what it prints; its exit code and its complaints."""
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    command += ["build", "-W", "-n", "--keep-going", "."]
+    process = subprocess.Popen(
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONUTF8": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    complaints = []
+    for line in process.stdout:
+        plain = COLOURS.sub("", line).rstrip()
+        # Sphinx colours its output even where nobody sees colours, as in the log of a CI run.
+        print(line.rstrip() if sys.stdout.isatty() else plain, flush=True)
+        if re.search(r"\b(WARNING|ERROR|CRITICAL): ", plain):
+            complaints.append(plain)
+    return process.wait(), complaints
+
+
+def problems(root):
+    """What is wrong with the built site, as lines to print; none if it is whole."""
+    lines = []
+    for report in error_reports(root):
+        name = report.relative_to(html_folder(root) / "reports").as_posix()
+        text = COLOURS.sub("", report.read_text(encoding="utf-8", errors="replace"))
+        lines.append(f"{name.removesuffix('.err.log')} failed. The end of {report}:")
+        lines += [f"  | {line}" for line in text.strip().splitlines()[-25:]]
+    lines += [f"{page} of _toc.yml is not in the site" for page in missing_pages(root)]
+    return lines
+
+
+def summary(root, seconds):
+    """The lines that end a good build: what took how long, and where the site is."""
+    lines = [f"{value:8.1f} s  {name}" for name, value in sorted(chapter_seconds(root).items())]
+    if lines:
+        lines = ["Seconds of each chapter, when it last ran:", *lines]
+    if not has_address(root):
+        lines.append(
+            "No repository address is set: the buttons to Colab, Binder and the repository are "
+            "left out. python tools/address.py sets one."
+        )
+    index = html_folder(root) / "index.html"
+    lines.append(f"{len(pages(root))} pages in {seconds:.1f} s. Open {index}")
+    return lines
+
+
+def build(root=ROOT):
+    """Build and check the site; the exit code."""
+    start = time.perf_counter()
+    # Reports are written when a notebook fails and never taken away when it is mended.
+    for report in error_reports(root):
+        report.unlink()
+    code, complaints = run_jupyter_book(root)
+    found = problems(root)
+    if code == 0 and not found:
+        print("\n" + "\n".join(summary(root, time.perf_counter() - start)))
+        return 0
+    print("\nThe book was NOT built.")
+    for line in [*complaints, *found]:
+        print(line)
+    if not complaints and not found:
+        print(f"jupyter-book ended with code {code}; see its output above.")
+    return 1
+
+
+def check(root=ROOT):
+    """Look at the site that is there; the exit code."""
+    found = problems(root)
+    print("\n".join(found or ["The site is whole."]))
+    return 1 if found else 0
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="only look at the site that is there")
+    options = parser.parse_args(arguments)
+    sys.stdout.reconfigure(errors="replace")
+    return check() if options.check else build()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
