@@ -1,0 +1,463 @@
+"""The ledger: what the notebooks found, collected from their outputs and shown on other pages.
+
+`evidence.record(...)` displays a verdict and puts the claim into the metadata of that output. After
+each notebook is read, its executed copy is searched for such outputs. Directives then write the
+ledger page and the summary, and `claims.json` and `timings.json` are put beside the pages. No
+number of the ledger is typed anywhere.
+
+Directives, for pages in `book/`:
+
+* `{claims-ledger}`: every claim with its criterion, arms and verdict;
+* `{claims-summary}`: one line a claim;
+* `{chapter-figure} notebooks/01_pruning`: a figure of a chapter, as its run drew it; the first, or
+  the one that the option `:number:` names.
+"""
+
+import hashlib
+import json
+import math
+import re
+from html import escape
+from pathlib import Path
+
+import nbformat
+from course_links import entry_link, known_papers, title
+from docutils import nodes
+from docutils.parsers.rst import directives
+from jupyter_cache import get_cache
+from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+logger = logging.getLogger(__name__)
+
+VERDICTS = {  # with the sign that stands beside the word, so that colour is never needed
+    "supported": "✓",
+    "not supported": "✗",
+    "conditional": "◐",
+    "vacuous": "∅",
+    "inconclusive": "?",
+}
+OUTCOMES = {"holds": "✓", "fails": "✗", "undecided": "?"}
+
+
+# --- What a claim must look like ------------------------------------------------------------
+
+
+def text(value):
+    return isinstance(value, str) and value.strip() != ""
+
+
+def number(value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+
+
+def number_or_none(value):
+    return value is None or number(value)
+
+
+def threshold(value):
+    """A limit, or two for "inside"."""
+    pair = isinstance(value, list) and len(value) == 2 and all(map(number, value))
+    return pair or number_or_none(value)
+
+
+CLAIM_FIELDS = {
+    "id": (lambda v: text(v) and re.fullmatch(r"[A-Z]\d+[a-z]?", v), "a capital and a number"),
+    "claim": (text, "a sentence"),
+    "source": (text, "who says so"),
+    "chapter": (text, "a chapter"),
+    "criterion": (text, "a sentence"),
+    "run": (lambda v: v in ("live", "stored"), "'live' or 'stored'"),
+    "seeds": (
+        lambda v: isinstance(v, list) and v and all(type(seed) is int for seed in v),
+        "a list of whole numbers",
+    ),
+    "verdict": (lambda v: v in VERDICTS, "one of " + ", ".join(map(repr, VERDICTS))),
+    "reason": (text, "a sentence"),
+    "arms": (lambda v: isinstance(v, list) and all(isinstance(a, dict) for a in v), "a list"),
+    "protocol": (text, "the hash of the protocol"),
+    "platform": (text, "a platform"),
+}
+CONDITION_FIELDS = {
+    "estimate": (number_or_none, "a finite number or null"),
+    "low": (number_or_none, "a finite number or null"),
+    "high": (number_or_none, "a finite number or null"),
+    "unit": (lambda v: isinstance(v, str), "a string, empty if there is no unit"),
+    "threshold": (threshold, "a finite number, two of them, or null"),
+    "outcome": (lambda v: v in OUTCOMES, "one of " + ", ".join(map(repr, OUTCOMES))),
+}
+# An arm is its first condition; further ones, which it must meet too, stand in `also`.
+ARM_FIELDS = {
+    "name": (text, "a name"),
+    "primary": (lambda v: isinstance(v, bool), "true or false"),
+    **CONDITION_FIELDS,
+}
+
+
+def faults(claim):
+    """What is wrong with a claim, one sentence a fault; an empty list if nothing is."""
+    if not isinstance(claim, dict):
+        return [f"the claim is {claim!r}, not a dictionary"]
+    found = _faults(claim, CLAIM_FIELDS, "")
+    arms = claim.get("arms")
+    if isinstance(arms, list) and arms and all(isinstance(arm, dict) for arm in arms):
+        for index, arm in enumerate(arms):
+            found += _faults(arm, ARM_FIELDS, f"arms[{index}].")
+            for place, condition in enumerate(arm.get("also", [])):
+                found += _faults(condition, CONDITION_FIELDS, f"arms[{index}].also[{place}].")
+        primary = sum(arm.get("primary") is True for arm in arms)
+        if not 1 <= primary <= 6:
+            found.append(f"field 'arms' has {primary} primary arms; from 1 to 6 are allowed")
+    elif arms == []:
+        found.append("field 'arms' is empty")
+    return found
+
+
+def _faults(values, fields, where):
+    found = []
+    for field, (good, wanted) in fields.items():
+        if field not in values:
+            found.append(f"field '{where}{field}' is missing")
+        elif not good(values[field]):
+            found.append(f"field '{where}{field}' is {values[field]!r}; it must be {wanted}")
+    low, high = values.get("low"), values.get("high")
+    if number(low) and number(high) and low > high:
+        found.append(f"field '{where}low' is {low}, above '{where}high', which is {high}")
+    return found
+
+
+# --- Collecting -----------------------------------------------------------------------------
+
+
+def store(env):
+    """By notebook: {"claims": [...], "figures": [html, ...]}. Kept with Sphinx's environment."""
+    if not hasattr(env, "course_claims"):
+        env.course_claims = {}
+    return env.course_claims
+
+
+def pages_with_claims(env):
+    if not hasattr(env, "course_claim_pages"):
+        env.course_claim_pages = set()
+    return env.course_claim_pages
+
+
+def keep_source(app, page, content):
+    # What myst-nb is about to parse, and so what the cache knows the notebook by.
+    app.env.temp_data["course_source"] = content[0]
+
+
+def executed(env, page):
+    """The notebook with its outputs.
+
+    myst-nb also writes notebooks to `_build/jupyter_execute`, but without outputs whenever they
+    came from the cache; hence the cache is asked first.
+    """
+    settings = env.mystnb_config
+    if settings.execution_mode == "cache":
+        notebook = nbformat.reads(env.temp_data["course_source"], as_version=4)
+        try:
+            cache = get_cache(settings.execution_cache_path)
+            return cache.merge_match_into_notebook(notebook)[1]
+        except KeyError:
+            pass  # it failed to run, and myst-nb has said so
+    return nbformat.read(Path(settings.output_folder, f"{page}.ipynb"), as_version=4)
+
+
+def collect(app, doctree):
+    env = app.env
+    page = env.docname
+    if not str(env.doc2path(page)).endswith(".ipynb"):
+        return
+    claims, figures = [], []
+    for cell in executed(env, page)["cells"]:
+        for output in cell.get("outputs", []):
+            html = output.get("data", {}).get("text/html", "")
+            html = html if isinstance(html, str) else "".join(html)
+            figures += re.findall(r"<figure[^>]*course-figure.*?</figure>", html, re.DOTALL)
+            if "claim" not in output.get("metadata", {}):
+                continue
+            claim = output["metadata"]["claim"]
+            wrong = faults(claim)
+            name = claim.get("id") if isinstance(claim, dict) else None
+            if not wrong and not re.search(rf"""id=["']claim-{name}["']""", html):
+                wrong = [f"no element with id 'claim-{name}' in the output: nothing can link to it"]
+            for fault in wrong:
+                logger.warning(
+                    "[ledger] %s: claim %r: %s", page, name, fault, location=page, type="ledger"
+                )
+            if not wrong:
+                claims.append(claim)
+    store(env)[page] = {"claims": claims, "figures": figures}
+
+
+def purge(app, env, page):
+    store(env).pop(page, None)
+    pages_with_claims(env).discard(page)
+
+
+def merge(app, env, pages, other):
+    store(env).update({page: found for page, found in store(other).items() if page in pages})
+    pages_with_claims(env).update(pages_with_claims(other) & set(pages))
+
+
+def in_order(env):
+    """(page, claim) for all claims, in the order of the book."""
+    order = {page: place for place, page in enumerate(_reading_order(env))}
+    pages = sorted(store(env), key=lambda page: (order.get(page, len(order)), page))
+    return [(page, claim) for page in pages for claim in store(env)[page]["claims"]]
+
+
+def _reading_order(env):
+    relations = env.collect_relations()
+    page = env.config.root_doc
+    while page is not None:
+        yield page
+        page = relations.get(page, [None, None, None])[2]
+
+
+def rewrite(app, env):
+    """Write the pages that show claims again whenever a claim or a figure changed."""
+    digest = hashlib.sha256(json.dumps(store(env), sort_keys=True).encode()).hexdigest()
+    if digest == getattr(env, "course_claims_digest", None):
+        return []
+    env.course_claims_digest = digest
+    return sorted(pages_with_claims(env) & env.found_docs)
+
+
+def check_duplicates(app, env):
+    first = {}
+    for page, claim in in_order(env):
+        if claim["id"] in first:
+            logger.warning(
+                "[ledger] %s: claim %r: field 'id' is taken already, in %s",
+                page,
+                claim["id"],
+                first[claim["id"]],
+                location=page,
+                type="ledger",
+            )
+        first.setdefault(claim["id"], page)
+
+
+# --- Showing --------------------------------------------------------------------------------
+
+
+class placeholder(nodes.General, nodes.Element):
+    """Where a directive stood, until all notebooks have been read."""
+
+
+class ShowClaims(SphinxDirective):
+    def run(self):
+        pages_with_claims(self.env).add(self.env.docname)
+        return [placeholder(show=self.name)]
+
+
+class ChapterFigure(SphinxDirective):
+    required_arguments = 1
+    option_spec = {"number": directives.positive_int}
+
+    def run(self):
+        pages_with_claims(self.env).add(self.env.docname)
+        number = self.options.get("number", 1)
+        return [placeholder(show=self.name, chapter=self.arguments[0], number=number)]
+
+
+def shown(*values):
+    """Numbers as a reader wants them: one number of decimals for all, a true minus sign."""
+    size = max((abs(value) for value in values if value is not None), default=0)
+    places = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.01 or size == 0 else 4
+    # Adding 0 after rounding turns −0 into 0.
+    rounded = [value if value is None else round(value, places) + 0 for value in values]
+    return ["–" if value is None else f"{value:,.{places}f}".replace("-", "−") for value in rounded]
+
+
+def verdict_badge(verdict):
+    kind = verdict.replace(" ", "-")
+    return (
+        f'<span class="course-verdict verdict-{kind}">'
+        f'<span aria-hidden="true">{VERDICTS[verdict]}</span> {verdict}</span>'
+    )
+
+
+SIDES = {">": "> {}", ">=": "≥ {}", "<": "< {}", "<=": "≤ {}", "inside": "in {}"}
+
+
+def arm_rows(arm):
+    """A row for each condition of an arm; its name and outcome stand once, beside all of them."""
+    conditions = [arm, *arm.get("also", [])]
+    note = f'<br><span class="course-note">{escape(arm["note"])}</span>' if arm.get("note") else ""
+    span = f' rowspan="{len(conditions)}"' if len(conditions) > 1 else ""
+    name = f'<th scope="row"{span}>{escape(arm["name"])}{note}</th>'
+    outcome = f"<td{span}>{OUTCOMES[arm['outcome']]} {arm['outcome']}</td>"
+    rows = []
+    for index, condition in enumerate(conditions):
+        cells = "".join(f"<td>{cell}</td>" for cell in numbers(condition))
+        measured = f"<td>{escape(condition.get('what', ''))}</td>"
+        row = measured + cells
+        rows.append(f"<tr>{name + row + outcome if index == 0 else row}</tr>")
+    return "".join(rows)
+
+
+def arm_table(arms, label):
+    heads = ("Arm", "Measured", "Estimate", "Interval", "To be", "Outcome")
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    rows = "".join(arm_rows(arm) for arm in arms)
+    return f"""
+<div class="course-scroll" tabindex="0" role="region" aria-label="{escape(label)}">
+<table class="course-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"""
+
+
+def numbers(condition):
+    """Estimate with its unit, interval and threshold of a condition."""
+    unit = f" {escape(condition['unit'])}" if condition["unit"] else ""
+    estimate, low, high = shown(condition["estimate"], condition["low"], condition["high"])
+    limit = condition["threshold"]
+    if isinstance(limit, list):
+        limit = "[" + ", ".join(f"{end:g}" for end in limit) + "]"
+    elif limit is not None:
+        limit = f"{limit:g}"
+    if limit is not None:
+        side = SIDES.get(condition.get("side"), "{}")
+        limit = escape(side.format(limit.replace("-", "−"))) + unit
+    return [estimate + unit, f"[{low}, {high}]", limit or "–"]
+
+
+def seeds_in_words(seeds):
+    """[0, 1, 2, 3, 4] as "5 seeds, 0 to 4"; others are listed."""
+    if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{len(seeds)} seeds, {seeds[0]} to {seeds[-1]}"
+    return f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}: {', '.join(map(str, seeds))}"
+
+
+def with_papers(app, page, source):
+    """Who says so, with each arXiv number led to the bibliography if it is there."""
+    known = known_papers(app.env)
+
+    def link(match):
+        citation = known.get(f"arxiv:{match.group()}")
+        if citation is None:
+            return match.group()
+        href = entry_link(app, page, citation)
+        return f'<a href="{href}" title="{escape(title(citation))}">{match.group()}</a>'
+
+    return re.sub(r"\b\d{4}\.\d{5}\b", link, escape(source))
+
+
+def ledger_entry(claim, href, source):
+    safe = {key: escape(claim[key]) for key in ("id", "claim", "criterion", "reason")}
+    ran = "run live by the chapter" if claim["run"] == "live" else "from a stored long run"
+    kind = claim["verdict"].replace(" ", "-")
+    primary = [arm for arm in claim["arms"] if arm["primary"]]
+    others = [arm for arm in claim["arms"] if not arm["primary"]]
+    explored = ""
+    if others:
+        explored = f"""
+<details><summary>Exploratory: {len(others)} more, reported and never counted</summary>
+{arm_table(others, f"Exploratory arms of {claim['id']}")}</details>"""
+    return f"""
+<section class="ledger-entry verdict-{kind}" aria-labelledby="ledger-{safe["id"]}">
+<h2 id="ledger-{safe["id"]}"><a href="{escape(href)}">{safe["id"]}</a> {safe["claim"]}</h2>
+<p>{verdict_badge(claim["verdict"])} {safe["reason"]}</p>
+<dl class="ledger-facts">
+<dt>Who says so</dt><dd>{source}</dd>
+<dt>An arm holds if</dt><dd>{safe["criterion"]}</dd>
+<dt>Run</dt><dd>{ran}; {seeds_in_words(claim["seeds"])}; {escape(claim["platform"])};
+protocol <code>{escape(claim["protocol"])}</code></dd>
+</dl>
+{arm_table(primary, f"Arms of {claim['id']}")}{explored}
+<p><a href="{escape(href)}">The cell that made this verdict</a></p>
+</section>"""
+
+
+def summary_table(found):
+    rows = "".join(
+        f'<tr><th scope="row"><a href="{escape(href)}">{escape(claim["id"])}</a></th>'
+        f"<td>{escape(claim['claim'])}</td><td>{verdict_badge(claim['verdict'])}</td></tr>"
+        for claim, href in found
+    )
+    return f"""
+<div class="course-scroll" tabindex="0" role="region" aria-label="Verdicts so far">
+<table class="course-table claims-summary"><thead><tr><th scope="col">Claim</th>
+<th scope="col">What people say</th><th scope="col">Verdict</th></tr></thead>
+<tbody>{rows}</tbody></table></div>"""
+
+
+NO_CLAIM = "<p>No claim has been tried yet: no notebook of this build recorded a verdict.</p>"
+
+
+def fill(app, doctree, page):
+    spots = list(doctree.findall(placeholder))
+    if not spots:
+        return
+    link = app.builder.get_relative_uri
+    found = [
+        (claim, f"{link(page, notebook)}#claim-{claim['id']}")
+        for notebook, claim in in_order(app.env)
+    ]
+    for spot in spots:
+        if spot["show"] == "chapter-figure":
+            html = chapter_figure(app, spot["chapter"], spot["number"], page)
+        elif not found:
+            html = NO_CLAIM
+        elif spot["show"] == "claims-summary":
+            html = summary_table(found)
+        else:
+            html = "".join(
+                ledger_entry(claim, href, with_papers(app, page, claim["source"]))
+                for claim, href in found
+            )
+        spot.replace_self(nodes.raw("", html, format="html"))
+
+
+def chapter_figure(app, chapter, number, page):
+    if chapter not in store(app.env):
+        logger.warning("[ledger] there is no chapter %s", chapter, location=page, type="ledger")
+        return ""
+    figures = store(app.env)[chapter]["figures"]
+    if len(figures) < number:  # a chapter is built before it has its figures, too
+        logger.info("[ledger] %s: %s has no figure %d to show yet", page, chapter, number)
+        return ""
+    href = escape(app.builder.get_relative_uri(page, chapter))
+    name = escape(app.env.titles[chapter].astext())
+    return f'{figures[number - 1]}\n<p class="course-note">From <a href="{href}">{name}</a></p>'
+
+
+# --- Files for programs ---------------------------------------------------------------------
+
+
+def write_json(app, exception):
+    if exception is not None or app.builder.format != "html":
+        return
+    env = app.env
+    claims = [
+        {**claim, "href": f"{app.builder.get_target_uri(page)}#claim-{claim['id']}"}
+        for page, claim in in_order(env)
+    ]
+    seconds = {}
+    for page in sorted(env.found_docs):
+        # Of the run that made the outputs, also when they came from the cache.
+        ran = NbMetadataCollector.get_exec_data(env, page)
+        if ran and ran["runtime"] is not None:
+            seconds[page] = round(ran["runtime"], 2)
+    for name, content in (("claims.json", claims), ("timings.json", seconds)):
+        written = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        Path(app.outdir, name).write_text(written, encoding="utf-8")
+
+
+def setup(app):
+    app.add_node(placeholder)
+    app.add_directive("claims-ledger", ShowClaims)
+    app.add_directive("claims-summary", ShowClaims)
+    app.add_directive("chapter-figure", ChapterFigure)
+    app.connect("source-read", keep_source, priority=900)  # after every change to the source
+    app.connect("doctree-read", collect)
+    app.connect("env-purge-doc", purge)
+    app.connect("env-merge-info", merge)
+    app.connect("env-updated", rewrite)
+    app.connect("env-check-consistency", check_duplicates)
+    app.connect("doctree-resolved", fill)
+    app.connect("build-finished", write_json)
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
