@@ -1,0 +1,575 @@
+"""The rules of evidence: intervals that cover, outcomes and verdicts, and the ledger's entries."""
+
+import copy
+import dataclasses
+import itertools
+import json
+import math
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+from course_lib import evidence
+from course_lib.evidence import Arm, Claim, Condition, Interval
+
+finite = st.floats(-100, 100).map(lambda x: round(x, 3))
+
+
+# --- Intervals ------------------------------------------------------------------------------------
+
+
+@given(values=st.lists(finite, min_size=2, max_size=30), level=st.floats(0.5, 0.999))
+def test_t_interval_agrees_with_scipy(values, level):
+    assume(np.std(values) > 1e-6)
+    found = evidence.t_interval(values, level)
+    theirs = stats.ttest_1samp(values, 0).confidence_interval(level)
+    np.testing.assert_allclose(
+        [found.low, found.high], [theirs.low, theirs.high], rtol=1e-9, atol=1e-9
+    )
+    assert found.estimate == pytest.approx(np.mean(values))
+    assert (found.n, found.level) == (len(values), level)
+    assert found.spread == pytest.approx(np.std(values, ddof=1))
+
+
+def test_t_interval_by_hand():
+    # Mean 3, s² = 2.5, t at 4 degrees of freedom is 2.776 (any table).
+    found = evidence.t_interval([1, 2, 3, 4, 5])
+    half = 2.7764451 * math.sqrt(2.5 / 5)
+    assert (found.low, found.high) == (pytest.approx(3 - half), pytest.approx(3 + half))
+
+
+def test_equal_values_have_an_interval_without_width():
+    found = evidence.t_interval([0.5] * 6)
+    assert (found.low, found.estimate, found.high) == (0.5, 0.5, 0.5)
+
+
+@given(n=st.integers(1, 60), data=st.data(), level=st.floats(0.5, 0.999))
+def test_share_interval_is_the_quantile_of_a_beta_distribution(n, data, level):
+    k = data.draw(st.integers(0, n))
+    found = evidence.share_interval(k, n, level)
+    tail = (1 - level) / 2
+    low = 0.0 if k == 0 else stats.beta.ppf(tail, k, n - k + 1)
+    high = 1.0 if k == n else stats.beta.ppf(1 - tail, k + 1, n - k)
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9))
+    assert (found.estimate, found.n, found.level) == (k / n, n, level)
+
+
+@pytest.mark.parametrize("n", [5, 20, 100])
+@pytest.mark.parametrize("level", [0.95, evidence.level_of(6)])
+def test_share_intervals_cover_at_least_as_often_as_they_say(n, level):
+    """No simulation: the coverage at p is a sum over the n + 1 possible counts."""
+    found = [evidence.share_interval(k, n, level) for k in range(n + 1)]
+    for p in np.linspace(0.003, 0.997, 60):
+        covers = [i.low <= p <= i.high for i in found]
+        assert stats.binom.pmf(np.arange(n + 1), n, p)[covers].sum() >= level - 1e-12
+
+
+@pytest.mark.parametrize("m", [1, 2, 6])
+@pytest.mark.parametrize("shared", [0.0, 0.7])  # of the variance: arms are paired by the same seeds
+def test_the_intervals_of_a_claim_cover_together(m, shared):
+    repeats, n = 1500, 5
+    generator = np.random.default_rng(m)
+    truth = np.linspace(-1, 2, m)
+    noise = math.sqrt(1 - shared) * generator.standard_normal((repeats, m, n))
+    noise += math.sqrt(shared) * generator.standard_normal((repeats, 1, n))
+    covered, at_95 = 0, 0
+    for values in truth[:, None] + 3 * noise:
+        found = [evidence.t_interval(row, evidence.level_of(m)) for row in values]
+        covered += all(i.low <= t <= i.high for i, t in zip(found, truth, strict=True))
+        found = [evidence.t_interval(row) for row in values] if m == 6 else []
+        at_95 += all(i.low <= t <= i.high for i, t in zip(found, truth, strict=False))
+    error = math.sqrt(0.95 * 0.05 / repeats)
+    assert covered / repeats >= 0.95 - 3 * error
+    if shared == 0:  # and are no wider than they need to be
+        assert covered / repeats <= (1 - 0.05 / m) ** m + 3 * error
+    if m == 6:  # what would be wrong: six intervals at 95% each
+        assert at_95 / repeats < 0.93 - 3 * error
+
+
+def test_level_of_divides_the_error_among_the_arms():
+    assert [evidence.level_of(m) for m in (1, 2, 5)] == [0.95, 0.975, 0.99]
+
+
+def test_bootstrap_of_a_constant_ratio_is_that_ratio():
+    """Blocks are resampled as pairs; apart, these would give a wide interval."""
+    bottom = np.array([1.0, 3.0, 0.5, 7.0, 2.0, 11.0])
+    found = evidence.bootstrap_ratio_of_medians(0.75 * bottom, bottom, seed=1)
+    assert (found.low, found.estimate, found.high) == (pytest.approx(0.75),) * 3
+    assert math.isnan(found.spread)
+
+
+def test_bootstrap_is_seeded_and_against_a_plain_one():
+    generator = np.random.default_rng(0)
+    top, bottom = generator.lognormal(0.2, 0.3, 11), generator.lognormal(0, 0.3, 11)
+    found = evidence.bootstrap_ratio_of_medians(top, bottom, 0.9, seed=4)
+    assert found == evidence.bootstrap_ratio_of_medians(top, bottom, 0.9, seed=4)
+    assert found.estimate == np.median(top) / np.median(bottom)
+    plain = []
+    for _ in range(4000):
+        i = generator.choice(11, 11)
+        plain.append(np.median(top[i]) / np.median(bottom[i]))
+    np.testing.assert_allclose([found.low, found.high], np.quantile(plain, [0.05, 0.95]), rtol=0.05)
+
+
+def test_bootstrap_covers_roughly_as_often_as_it_says():
+    generator, covered, repeats = np.random.default_rng(3), 0, 300
+    for repeat in range(repeats):
+        block = generator.lognormal(0, 0.2, 15)  # what both timings of a block share
+        top, bottom = (generator.lognormal(mu, 0.1, 15) * block for mu in (math.log(0.8), 0))
+        found = evidence.bootstrap_ratio_of_medians(top, bottom, seed=repeat, resamples=400)
+        covered += found.low <= 0.8 <= found.high
+    assert 0.90 <= covered / repeats <= 0.995
+
+
+# --- Outcomes -------------------------------------------------------------------------------------
+
+
+def condition(low, high, side, threshold, **kwargs):
+    interval = Interval((low + high) / 2, low, high, 5, **kwargs)
+    return Condition("difference", interval, side, threshold, "pp")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "side", "threshold", "outcome"),
+    [
+        (-0.5, 2.0, ">=", -1.0, "holds"),
+        (-1.0, 2.0, ">=", -1.0, "holds"),  # the end on the threshold
+        (-1.0, 2.0, ">", -1.0, "undecided"),
+        (-3.0, -1.0, ">", -1.0, "fails"),
+        (-3.0, -1.0, ">=", -1.0, "undecided"),
+        (-3.0, -2.0, ">=", -1.0, "fails"),
+        (-3.0, 2.0, ">", -1.0, "undecided"),
+        (0.1, 0.9, "<", 1.0, "holds"),
+        (0.1, 1.0, "<", 1.0, "undecided"),
+        (0.1, 1.0, "<=", 1.0, "holds"),
+        (1.0, 1.3, "<", 1.0, "fails"),
+        (1.0, 1.3, "<=", 1.0, "undecided"),
+        (1.1, 1.3, "<=", 1.0, "fails"),
+        (0.96, 1.04, "inside", (0.95, 1.05), "holds"),
+        (0.95, 1.05, "inside", (0.95, 1.05), "holds"),
+        (0.90, 1.00, "inside", (0.95, 1.05), "undecided"),
+        (1.00, 1.10, "inside", (0.95, 1.05), "undecided"),
+        (0.80, 1.20, "inside", (0.95, 1.05), "undecided"),
+        (0.80, 0.94, "inside", (0.95, 1.05), "fails"),
+        (1.06, 1.20, "inside", (0.95, 1.05), "fails"),
+        (0.80, 0.95, "inside", (0.95, 1.05), "undecided"),
+    ],
+)
+def test_the_outcome_of_a_condition(low, high, side, threshold, outcome):
+    found = condition(low, high, side, threshold)
+    assert found.outcome == outcome
+    assert str(found).endswith(outcome)
+
+
+@given(
+    ends=st.tuples(finite, finite).map(sorted),
+    thresholds=st.tuples(finite, finite).map(sorted),
+    side=st.sampled_from(list(evidence.SIDES)),
+)
+def test_an_outcome_is_about_every_point_of_the_interval(ends, thresholds, side):
+    (low, high), (a, b) = ends, thresholds
+    is_true = {
+        ">": lambda x: x > a, ">=": lambda x: x >= a, "<": lambda x: x < a, "<=": lambda x: x <= a,
+        "inside": lambda x: a <= x <= b,
+    }[side]  # fmt: skip
+    points = [low, high, min(max(a, low), high), min(max(b, low), high)]
+    true = [is_true(x) for x in points]
+    expected = "holds" if all(true) else "undecided" if any(true) else "fails"
+    assert condition(low, high, side, (a, b) if side == "inside" else a).outcome == expected
+
+
+# One condition for each outcome, about the same threshold.
+CONDITIONS = {
+    "holds": condition(0.5, 1.5, ">", 0.0),
+    "fails": condition(-1.5, -0.5, ">", 0.0),
+    "undecided": condition(-0.5, 1.5, ">", 0.0),
+}
+
+
+def arm(*outcomes, name="arm", **kwargs):
+    return Arm(name, tuple(CONDITIONS[outcome] for outcome in outcomes), **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (["holds"], "holds"),
+        (["fails"], "fails"),
+        (["undecided"], "undecided"),
+        (["holds", "holds"], "holds"),
+        (["holds", "undecided"], "undecided"),
+        (["holds", "fails"], "fails"),
+        (["undecided", "fails"], "fails"),
+    ],
+)
+def test_an_arm_holds_if_all_its_conditions_do_and_fails_if_one_does(outcomes, expected):
+    for order in itertools.permutations(outcomes):
+        assert arm(*order).outcome == expected
+
+
+# --- Verdicts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 6])
+def test_every_verdict_from_every_mixture_of_outcomes(m):
+    seen = set()
+    for outcomes in itertools.combinations_with_replacement(evidence.OUTCOMES, m):
+        arms = [arm(outcome, name=str(i)) for i, outcome in enumerate(outcomes)]
+        holds, fails = outcomes.count("holds"), outcomes.count("fails")
+        if holds == m:
+            expected = "supported"
+        elif fails == m:
+            expected = "not supported"
+        elif holds and fails:
+            expected = "conditional"
+        else:
+            expected = "inconclusive"
+        assert evidence.verdict_of(arms) == expected
+        assert evidence.verdict_of(arms[::-1]) == expected
+        assert evidence.verdict_of(arms, precondition=False) == "vacuous"
+        seen |= {expected, "vacuous"}
+    assert seen == set(evidence.VERDICTS) - ({"conditional"} if m == 1 else set())
+
+
+def test_exploratory_arms_are_never_counted():
+    arms = [arm("holds", name="a"), arm("fails", name="b", primary=False)]
+    assert evidence.verdict_of(arms) == "supported"
+    many = [arm("fails", name=str(i), primary=False) for i in range(20)]
+    assert evidence.verdict_of([arm("holds"), *many]) == "supported"
+
+
+# --- How many seeds it would need -----------------------------------------------------------------
+
+
+@given(
+    mean=st.floats(-3, 3),
+    spread=st.floats(0.01, 3),
+    side=st.sampled_from(list(evidence.SIDES)),
+    threshold=st.tuples(st.floats(-3, 0), st.floats(0, 3)),
+    level=st.sampled_from([0.95, 0.975, evidence.level_of(6)]),
+)
+def test_needed_n_by_brute_force(mean, spread, side, threshold, level):
+    ends = threshold if side == "inside" else threshold[:1]
+    distance = min(abs(mean - end) for end in ends)
+    assume(distance > spread / 10)
+    c = Condition(
+        "x", Interval(mean, mean - 1, mean + 1, 5, spread), side,
+        threshold if side == "inside" else threshold[0], "",
+    )  # fmt: skip
+    n = np.arange(2, 5000)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * spread / np.sqrt(n)
+    assert evidence.needed_n(c, level) == n[half <= distance][0]
+
+
+def test_needed_n_decides():
+    """With so many values of the same mean and spread the outcome is no longer undecided."""
+    c = Condition("x", evidence.t_interval([0.3, -1.0, 1.4, 0.9, -0.2]), ">", 0.0, "pp")
+    assert c.outcome == "undecided"
+    n = evidence.needed_n(c, 0.95)
+    for k, expected in ((n, "holds"), (n - 1, "undecided")):
+        values = np.tile([-1.0, 1.0], k)[:k].astype(float)
+        values = (values - values.mean()) / values.std(ddof=1)
+        values = values * c.interval.spread + c.interval.estimate
+        assert Condition("x", evidence.t_interval(values), ">", 0.0, "pp").outcome == expected
+
+
+def test_needed_n_at_its_edges():
+    t = evidence.t_interval([1.0, 2.0, 3.0])
+    assert evidence.needed_n(Condition("x", t, ">", 2.0, ""), 0.95) == math.inf
+    share = evidence.share_interval(3, 9)
+    assert math.isnan(evidence.needed_n(Condition("x", share, ">", 0.5, ""), 0.95))
+    same = evidence.t_interval([1.0, 1.0, 1.0])
+    assert evidence.needed_n(Condition("x", same, ">", 0.5, ""), 0.95) == 2
+
+
+# --- The protocol's fingerprint -------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    rate: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    steps: int = 300
+    rate: float = 0.1
+    name: str = "a"
+    on: bool = True
+    sizes: tuple = (64, 10)
+    nested: dict = dataclasses.field(default_factory=lambda: {"a": [1, 2]})
+    part: Part = dataclasses.field(default_factory=Part)
+    nothing: float | None = None
+
+
+def test_any_change_of_any_value_changes_the_fingerprint():
+    other = {
+        "steps": 301, "rate": 0.1 + 1e-12, "name": "b", "on": False, "sizes": (64, 11),
+        "nested": {"a": [2, 1]}, "part": Part(0.2), "nothing": 0.0,
+    }  # fmt: skip
+    prints = {evidence.fingerprint(Protocol())}
+    for field in dataclasses.fields(Protocol):
+        prints.add(evidence.fingerprint(Protocol(**{field.name: other[field.name]})))
+    assert len(prints) == 1 + len(dataclasses.fields(Protocol))
+
+
+def test_the_fingerprint_is_the_same_in_every_process():
+    assert evidence.fingerprint(Protocol()) == evidence.fingerprint(copy.deepcopy(Protocol()))
+    assert evidence.fingerprint(Part(0.25)) == "FIXED"
+
+
+def test_numpy_numbers_are_the_numbers_they_are():
+    plain = Protocol(steps=5, rate=0.5, sizes=(1, 2), nested={"a": [0, 1, 2]})
+    numpy = Protocol(
+        steps=np.int64(5), rate=np.float64(0.5), sizes=np.array([1, 2]), nested={"a": range(3)}
+    )
+    assert evidence.fingerprint(numpy) == evidence.fingerprint(plain)
+
+
+@pytest.mark.parametrize("value", [lambda x: x, {1, 2}, object(), {(1, 2): 3}])
+def test_what_has_no_lasting_text_is_no_part_of_a_protocol(value):
+    """A function prints its address, a set its order of the day: the hash would change by itself."""
+    with pytest.raises(ValueError, match="a protocol holds numbers, texts and lists"):
+        evidence.fingerprint(Protocol(name=value))
+
+
+@pytest.mark.parametrize("protocol", [{"steps": 3}, Protocol, None, 3])
+def test_a_protocol_is_a_dataclass(protocol):
+    with pytest.raises(ValueError, match="an instance of a dataclass"):
+        evidence.fingerprint(protocol)
+
+
+# --- The ledger -----------------------------------------------------------------------------------
+
+CLAIM = Claim(
+    id="W1",
+    claim="Ninety <b>percent</b> & more can go",
+    source='accounts "popular"',
+    criterion="lower(x) > 0",
+    chapter="01_pruning",
+)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Collect what is displayed, as (data, metadata) pairs."""
+    collected = []
+
+    def display(data, raw=False, metadata=None):
+        collected.append((data, metadata))
+
+    monkeypatch.setattr(evidence, "display", display)
+    return collected
+
+
+def trial(outcomes=("holds", "fails"), **kwargs):
+    generator = np.random.default_rng(0)
+    shift = {"holds": 5.0, "fails": -5.0, "undecided": 0.1}
+    level = evidence.level_of(len(outcomes))
+    return [
+        Arm(
+            f"arm {i} <{outcome}>",
+            (Condition("a & b", evidence.t_interval(generator.normal(shift[outcome], 1, 8), level),
+                       ">", 0.0, "pp"),),
+            **kwargs,
+        )
+        for i, outcome in enumerate(outcomes)
+    ]  # fmt: skip
+
+
+class Tags(HTMLParser):
+    """Check that every element is closed, and collect the text."""
+
+    def __init__(self, markup):
+        super().__init__()
+        self.open, self.text, self.attributes = [], "", []
+        self.feed(markup)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.attributes += attributes
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_record_returns_and_shows_the_verdict_and_escapes_what_it_shows(shown):
+    arms = trial()
+    arms.append(
+        Arm("explored <i>", trial(["undecided"])[0].conditions, primary=False, note="a < b")
+    )
+    assert evidence.record(CLAIM, arms, seeds=range(8), protocol=Protocol()) == "conditional"
+    ((data, _),) = shown
+    html = Tags(data["text/html"])
+    for text in ("Ninety <b>percent</b> & more can go", "arm 0 <holds>", "a & b", "a < b", "> 0.0"):
+        assert text in html.text, text
+    assert "Verdict: ◐ conditional" in html.text
+    assert "(exploratory)" in html.text
+    assert ("id", "claim-W1") in html.attributes
+    assert ("class", "claim verdict-conditional") in html.attributes
+    assert "Verdict: conditional" in data["text/plain"]
+    assert "arm 1 <fails>" in data["text/plain"]
+
+
+def test_the_metadata_of_record_is_the_ledgers_contract(shown):
+    arms = trial(["holds", "undecided"])
+    band = Condition(
+        "ratio", evidence.share_interval(5, 9, evidence.level_of(2)), "inside", (0, 1), ""
+    )
+    arms[0] = dataclasses.replace(arms[0], conditions=(*arms[0].conditions, band))
+    arms.append(dataclasses.replace(trial(["fails"])[0], name="other", primary=False))
+    evidence.record(CLAIM, arms, seeds=np.arange(8), protocol=Protocol())
+    ((_, metadata),) = shown
+    entry = json.loads(json.dumps(metadata, allow_nan=False))["claim"]
+    assert entry == metadata["claim"]
+    assert {k: entry[k] for k in ("id", "claim", "source", "chapter", "criterion", "run")} == {
+        "id": "W1",
+        "claim": CLAIM.claim,
+        "source": CLAIM.source,
+        "chapter": "01_pruning",
+        "criterion": "lower(x) > 0",
+        "run": "live",
+    }
+    assert entry["seeds"] == list(range(8))
+    assert entry["verdict"] == "inconclusive"
+    assert entry["protocol"] == evidence.fingerprint(Protocol())
+    assert "torch" in entry["platform"]
+    assert [a["primary"] for a in entry["arms"]] == [True, True, False]
+    assert [a["outcome"] for a in entry["arms"]] == ["holds", "undecided", "fails"]
+    for a, given_arm in zip(entry["arms"], arms, strict=True):
+        c = given_arm.conditions[0]
+        i = c.interval
+        assert (a["name"], a["unit"], a["threshold"]) == (given_arm.name, "pp", 0.0)
+        assert (a["estimate"], a["low"], a["high"]) == (i.estimate, i.low, i.high)
+    (also,) = entry["arms"][0]["also"]
+    assert (also["threshold"], also["outcome"], also["what"]) == ([0.0, 1.0], "holds", "ratio")
+
+
+def test_an_inconclusive_claim_prints_the_seeds_that_a_new_run_needs(shown):
+    arms = trial(["holds", "undecided", "undecided"])
+    assert evidence.record(CLAIM, arms, seeds=range(8), protocol=Protocol()) == "inconclusive"
+    needed = max(evidence.needed_n(a.conditions[0], evidence.level_of(3)) for a in arms[1:])
+    assert needed > 8
+    assert f"with {needed} fresh seeds" in shown[0][0]["text/plain"]
+    assert f"with {needed} fresh seeds" in shown[0][1]["claim"]["reason"]
+
+
+def test_a_conditional_claim_says_which_arms_hold_and_which_fail(shown):
+    evidence.record(CLAIM, trial(["holds", "fails"]), seeds=range(8), protocol=Protocol())
+    assert shown[0][1]["claim"]["reason"] == ("Holds (1): arm 0 <holds>. Fails (1): arm 1 <fails>.")
+
+
+def test_an_absent_precondition_makes_a_claim_vacuous(shown):
+    arms = trial(["holds"])
+    found = evidence.record(CLAIM, arms, seeds=range(8), protocol=Protocol(), precondition=False)
+    assert found == shown[0][1]["claim"]["verdict"] == "vacuous"
+
+
+def with_level(level, n=8, m=2):
+    values = np.random.default_rng(1).normal(0, 1, n)
+    return [
+        Arm(str(i), (Condition("x", evidence.t_interval(values, level), ">", 0.0, "pp"),))
+        for i in range(m)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arms", "seeds", "message"),
+    [
+        (trial(), [0, 1, 2, 3], "at least 5 different seeds"),
+        (trial(), [0, 1, 2, 3, 3], "at least 5 different seeds"),
+        (with_level(0.95), range(8), "level_of(2) = 0.9750; got 0.95"),
+        (with_level(0.975, n=4), range(8), "needs 5 values or more"),
+        ([], range(8), "1 to 6 primary arms"),
+        (trial(primary=False), range(8), "1 to 6 primary arms"),
+        ([arm("holds", name=str(i)) for i in range(7)], range(8), "1 to 6 primary arms"),
+        ([arm("holds"), arm("fails")], range(8), "of different names"),
+    ],
+)
+def test_record_refuses_what_the_rules_do_not_allow(arms, seeds, message, shown):
+    with pytest.raises(ValueError) as error:
+        evidence.record(CLAIM, arms, seeds=seeds, protocol=Protocol())
+    assert message in str(error.value)
+    assert shown == []
+
+
+def test_exploratory_intervals_may_have_any_level(shown):
+    arms = [*trial(["holds"]), dataclasses.replace(with_level(0.9)[0], primary=False)]
+    assert evidence.record(CLAIM, arms, seeds=range(8), protocol=Protocol()) == "supported"
+
+
+def test_the_claims_on_trial_are_shown_with_their_criterion(shown):
+    evidence.on_trial([CLAIM, dataclasses.replace(CLAIM, id="W2")])
+    html = Tags(shown[0][0]["text/html"])
+    assert "W2" in html.text
+    assert html.text.count("lower(x) > 0") == 2
+    assert CLAIM.claim in html.text
+    assert "Holds if lower(x) > 0" in shown[0][0]["text/plain"]
+
+
+def test_say_displays_markdown(monkeypatch):
+    seen = []
+    monkeypatch.setattr(evidence, "display", seen.append)
+    evidence.say("**3.1** pp")
+    assert seen[0]._repr_markdown_() == "**3.1** pp"
+
+
+def test_no_global_generator_is_touched(global_generators, shown):
+    evidence.bootstrap_ratio_of_medians([1, 2, 3], [2, 1, 3], seed=0)
+    evidence.record(CLAIM, trial(), seeds=range(8), protocol=Protocol())
+
+
+# --- Bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: evidence.t_interval([1.0]), "at least 2 finite values"),
+        (lambda: evidence.t_interval([[1.0, 2.0]]), "got shape (1, 2)"),
+        (lambda: evidence.t_interval([1.0, math.nan, 2.0]), "with 1 not finite"),
+        (lambda: evidence.t_interval([1.0, math.inf]), "with 1 not finite"),
+        (lambda: evidence.t_interval([1.0, 2.0], 95), "level lies between 0 and 1"),
+        (lambda: evidence.t_interval([1.0, 2.0], 1.0), "level lies between 0 and 1"),
+        (lambda: evidence.share_interval(4, 3), "got 4 of 3"),
+        (lambda: evidence.share_interval(-1, 3), "got -1 of 3"),
+        (lambda: evidence.share_interval(0, 0), "got 0 of 0"),
+        (lambda: evidence.share_interval(0.5, 3), "got 0.5 of 3"),
+        (lambda: evidence.share_interval(1, 3, 0), "level lies between 0 and 1"),
+        (lambda: evidence.bootstrap_ratio_of_medians([1, 2], [1, 2, 3], seed=0), "got 2 and 3"),
+        (lambda: evidence.bootstrap_ratio_of_medians([1, 0], [1, 2], seed=0), "smallest 0.0"),
+        (lambda: evidence.bootstrap_ratio_of_medians([1, 2], [1, -2], seed=0), "positive"),
+        (lambda: evidence.bootstrap_ratio_of_medians([1], [1], seed=0), "at least 2 finite"),
+        (
+            lambda: evidence.bootstrap_ratio_of_medians([1, 2], [1, 2], seed=0, resamples=0),
+            "resamples must be at least 1",
+        ),
+        (lambda: evidence.level_of(0), "1 to 6 primary arms; got 0"),
+        (lambda: evidence.level_of(7), "got 7"),
+        (lambda: evidence.level_of(1.5), "got 1.5"),
+        (lambda: Interval(math.nan, 0, 1, 5), "finite ends"),
+        (lambda: Interval(0, -math.inf, 1, 5), "finite ends"),
+        (lambda: Interval(0, 1, -1, 5), "the lower one first"),
+        (lambda: condition(0, 1, "above", 0), "side is one of"),
+        (lambda: condition(0, 1, "inside", 0), "only 'inside' takes two thresholds"),
+        (lambda: condition(0, 1, ">", (0, 1)), "only 'inside' takes two thresholds"),
+        (lambda: condition(0, 1, "inside", (1, 0)), "the lower one first"),
+        (lambda: condition(0, 1, "inside", (0, 1, 2)), "two of them"),
+        (lambda: condition(0, 1, ">", math.nan), "a threshold is a finite number"),
+        (lambda: Arm("a", ()), "no condition"),
+        (lambda: Claim("W1", "c", "s", "k", "01", run="later"), '"live" or "stored"'),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert message in str(error.value)
