@@ -10,6 +10,7 @@ import html
 import json
 import math
 import platform
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -321,8 +322,11 @@ def on_trial(claims: Iterable[Claim]) -> None:
         for h in ("id", "claim", "who says so", "an arm holds if", "run")
     )
     _display_html(
-        f"<div class='course-scroll'><table class='course-table'><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>",
+        scrolling(
+            f"<table class='course-table'><thead><tr>{head}</tr></thead>"
+            f"<tbody>{''.join(rows)}</tbody></table>",
+            label="Claims on trial",
+        ),
         "\n".join(f"{c.id}: {c.claim} ({c.source}). Holds if {c.criterion}." for c in claims),
     )
 
@@ -373,8 +377,12 @@ def record(
         f"<div class='claim verdict-{slug}' id='claim-{_safe(claim.id)}'>"
         f"<p><strong>{_safe(claim.id)}. {_safe(claim.claim)}.</strong> "
         f"Verdict: <strong>{MARKS[verdict]} {verdict}</strong>. {_safe(reason)}</p>"
-        f"<div class='course-scroll'><table class='course-table'><thead><tr>{head}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div></div>",
+        + scrolling(
+            f"<table class='course-table'><thead><tr>{head}</tr></thead>"
+            f"<tbody>{rows}</tbody></table>",
+            label=f"Arms of {claim.id}",
+        )
+        + "</div>",
         f"{claim.id}. {claim.claim}. Verdict: {verdict}. {reason}\n"
         + "\n".join(f"  {arm.name}: {c}" for arm in arms for c in arm.conditions),
         metadata={"claim": entry},
@@ -383,8 +391,19 @@ def record(
 
 
 def say(text: str) -> None:
-    """Display a Markdown sentence, so that a number in the prose is one that the code computed."""
-    display(Markdown(text))
+    """Display a Markdown sentence, so that a number in the prose is one that the code computed.
+
+    A hyphen before a number becomes a minus sign.
+    """
+    display(Markdown(_true_minus(text)))
+
+
+def scrolling(table: str, *, label: str) -> str:
+    """Return an HTML table in a box that scrolls sideways on a narrow page, by keyboard too."""
+    return (
+        f"<div class='course-scroll' tabindex='0' role='region' aria-label='{_safe(label)}'>"
+        f"{table}</div>"
+    )
 
 
 # --- Private --------------------------------------------------------------------------------------
@@ -457,8 +476,9 @@ def _arm_row(arm: Arm) -> str:
         i = c.interval
         rows.append(
             f"<tr><th scope='row'>{name + note if number == 0 else ''}</th><td>{_safe(c.what)}</td>"
-            f"<td>{i.estimate:+.2f} {_safe(c.unit)}</td><td>[{i.low:+.2f}, {i.high:+.2f}]</td>"
-            f"<td>{_safe(SIDES[c.side].format(c.threshold))}</td>"
+            f"<td>{_signed(i.estimate)} {_safe(c.unit)}</td>"
+            f"<td>[{_signed(i.low)}, {_signed(i.high)}]</td>"
+            f"<td>{_safe(_true_minus(SIDES[c.side].format(c.threshold)))}</td>"
             f"<td>{MARKS[c.outcome]} {c.outcome}</td></tr>"
         )
     return "".join(rows)
@@ -466,6 +486,14 @@ def _arm_row(arm: Arm) -> str:
 
 def _display_html(markup: str, text: str, metadata: dict | None = None) -> None:
     display({"text/html": markup, "text/plain": text}, raw=True, metadata=metadata)
+
+
+def _signed(value: float) -> str:
+    return _true_minus(f"{value:+.2f}")
+
+
+def _true_minus(text: str) -> str:
+    return re.sub(r"(?<![\w.)\]-])-(?=\d)", "−", text)
 
 
 def _safe(text: str) -> str:

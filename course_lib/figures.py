@@ -17,7 +17,7 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_lib.evidence import Arm, t_interval
+from course_lib.evidence import Arm, scrolling, t_interval
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#B65A9A", "#A6761D", "#7A7A7A")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
@@ -186,7 +186,7 @@ def show(fig: Figure, *, caption: str, alt: str) -> None:
     plt.close(fig)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
     _show_html(
-        f'<figure class="course-figure">{svg}<figcaption>{html.escape(caption)}</figcaption>'
+        f'<figure class="course-figure" tabindex="0">{svg}<figcaption>{html.escape(caption)}</figcaption>'
         "</figure>",
         f"[figure: {alt}]\n{caption}",
     )
