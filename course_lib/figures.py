@@ -185,9 +185,9 @@ def show(fig: Figure, *, caption: str, alt: str) -> None:
     svg = to_svg(fig, name=caption + alt)
     plt.close(fig)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
-    _show_html(
-        f'<figure class="course-figure" tabindex="0">{svg}<figcaption>{html.escape(caption)}</figcaption>'
-        "</figure>",
+    caption_below = f"<figcaption>{html.escape(caption)}</figcaption>"
+    _show_html(  # on a narrow page the figure scrolls, by keyboard too
+        f'<figure class="course-figure" tabindex="0">{svg}{caption_below}</figure>',
         f"[figure: {alt}]\n{caption}",
     )
 
@@ -204,9 +204,7 @@ def table(rows: pd.DataFrame, *, caption: str, decimals: int = 2) -> None:
         index=False, border=0, classes="course-table", float_format=f"%.{decimals}f", justify="left"
     )
     markup = markup.replace("<thead>", f"<caption>{html.escape(caption)}</caption><thead>", 1)
-    _show_html(
-        f'<div class="course-scroll">{markup}</div>', f"{caption}\n{rows.to_string(index=False)}"
-    )
+    _show_html(scrolling(markup, label=caption), f"{caption}\n{rows.to_string(index=False)}")
 
 
 def _show_html(markup: str, text: str) -> None:
