@@ -176,7 +176,9 @@ class StackedLinear(nn.Module):
 
     def __init__(self, layers: Sequence[nn.Linear]):
         super().__init__()
-        self.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+        # In memory as (S, n_in, n_out), as its gradient comes: no copy is needed to add the two.
+        transposed = torch.stack([layer.weight.detach().t() for layer in layers])
+        self.weight = nn.Parameter(transposed.transpose(1, 2))
         self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
 
     def forward(self, x: Tensor) -> Tensor:
