@@ -395,7 +395,12 @@ def say(text: str) -> None:
 
     A hyphen before a number becomes a minus sign.
     """
-    display(Markdown(_true_minus(text)))
+    display(Markdown(true_minus(text)))
+
+
+def true_minus(text: str) -> str:
+    """Return the text with a minus sign in place of each hyphen that stands before a number."""
+    return re.sub(r"(?<![\w.)\]-])-(?=\d)", "−", text)
 
 
 def scrolling(table: str, *, label: str) -> str:
@@ -476,9 +481,9 @@ def _arm_row(arm: Arm) -> str:
         i = c.interval
         rows.append(
             f"<tr><th scope='row'>{name + note if number == 0 else ''}</th><td>{_safe(c.what)}</td>"
-            f"<td>{_signed(i.estimate)} {_safe(c.unit)}</td>"
-            f"<td>[{_signed(i.low)}, {_signed(i.high)}]</td>"
-            f"<td>{_safe(_true_minus(SIDES[c.side].format(c.threshold)))}</td>"
+            f"<td>{_signed(i.estimate)}&nbsp;{_safe(c.unit)}</td>"
+            f"<td>[{_signed(i.low)},&nbsp;{_signed(i.high)}]</td>"
+            f"<td>{_safe(true_minus(SIDES[c.side].format(c.threshold)))}</td>"
             f"<td>{MARKS[c.outcome]} {c.outcome}</td></tr>"
         )
     return "".join(rows)
@@ -489,11 +494,7 @@ def _display_html(markup: str, text: str, metadata: dict | None = None) -> None:
 
 
 def _signed(value: float) -> str:
-    return _true_minus(f"{value:+.2f}")
-
-
-def _true_minus(text: str) -> str:
-    return re.sub(r"(?<![\w.)\]-])-(?=\d)", "−", text)
+    return true_minus(f"{value:+.2f}")
 
 
 def _safe(text: str) -> str:

@@ -17,7 +17,7 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_lib.evidence import Arm, scrolling, t_interval
+from course_lib.evidence import Arm, scrolling, t_interval, true_minus
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#B65A9A", "#A6761D", "#7A7A7A")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
@@ -204,7 +204,9 @@ def table(rows: pd.DataFrame, *, caption: str, decimals: int = 2) -> None:
         index=False, border=0, classes="course-table", float_format=f"%.{decimals}f", justify="left"
     )
     markup = markup.replace("<thead>", f"<caption>{html.escape(caption)}</caption><thead>", 1)
-    _show_html(scrolling(markup, label=caption), f"{caption}\n{rows.to_string(index=False)}")
+    _show_html(
+        scrolling(true_minus(markup), label=caption), f"{caption}\n{rows.to_string(index=False)}"
+    )
 
 
 def _show_html(markup: str, text: str) -> None:

@@ -480,7 +480,10 @@ _sources: dict[str, int] = {}  # by file, when it was changed last, as the worke
 
 
 def _end_workers_of_older_code() -> None:
-    """Start afresh when a module of the user's own was edited: workers keep what they imported."""
+    """Start afresh when a module of the user's own was edited, or would be sought elsewhere.
+
+    Workers keep what they imported, and the folders to import from, as they were at their start.
+    """
     installed = tuple({sys.prefix, sys.base_prefix})
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     now = {
@@ -488,6 +491,7 @@ def _end_workers_of_older_code() -> None:
         for file in files
         if file and not file.startswith(installed) and os.path.exists(file)
     }
+    now["the folders"] = hash((os.getcwd(), *sys.path))
     if any(_sources.get(file, when) != when for file, when in now.items()):
         loky.get_reusable_executor(reuse=True).shutdown(wait=True)
     _sources.update(now)
