@@ -87,6 +87,8 @@ def problems(root):
         name = report.relative_to(html_folder(root) / "reports").as_posix()
         text = COLOURS.sub("", report.read_text(encoding="utf-8", errors="replace"))
         lines.append(f"{name.removesuffix('.err.log')} failed. The end of {report}:")
+        # The calls above this line are nbclient's own.
+        text = text.rpartition("An error occurred while executing the following cell:")[2]
         lines += [f"  | {line}" for line in text.strip().splitlines()[-25:]]
     lines += [f"{page} of _toc.yml is not in the site" for page in missing_pages(root)]
     return lines
