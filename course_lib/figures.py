@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from course_lib.evidence import Arm, scrolling, t_interval, true_minus
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#B65A9A", "#A6761D", "#7A7A7A")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#9B4FE0", "#85602A", "#5A6969")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "x")
 INK = "#010203"  # stands for "the page's own text colour", see `to_svg`
@@ -162,8 +162,11 @@ def to_svg(fig: Figure, *, name: str) -> str:
     points = float(re.search(r' width="([\d.]+)pt"', tag)[1])
     # As wide as the page lets it, up to its own size; without a style sheet too.
     style = f"width:100%;max-width:{points * 4 / 3:.0f}px;height:auto;stroke-linejoin:round"
+    # Matplotlib leaves a black fill unsaid. Black would not be seen on a dark page: it is ink too.
+    style += ";fill:currentColor"
     sized = re.sub(r' (width|height)="[\d.]+pt"', "", tag) + f' style="{style}"'
-    return svg.replace(tag, sized, 1).replace(INK, "currentColor")
+    svg = svg.replace(tag, sized, 1).replace("stroke: #000000", "stroke: currentColor")
+    return svg.replace(INK, "currentColor")
 
 
 def show(fig: Figure, *, caption: str, alt: str) -> None:

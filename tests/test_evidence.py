@@ -526,11 +526,19 @@ def test_the_claims_on_trial_are_shown_with_their_criterion(shown):
     assert "Holds if lower(x) > 0" in shown[0][0]["text/plain"]
 
 
-def test_say_displays_markdown(monkeypatch):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("**3.1** pp", "**3.1** pp"),
+        ("a change of -1.2 pp [-2.0, -0.4]", "a change of −1.2 pp [−2.0, −0.4]"),
+        ("seeds 0-9 of 2206-08684, best-5, x[1]-2", "seeds 0-9 of 2206-08684, best-5, x[1]-2"),
+    ],
+)
+def test_say_displays_markdown_with_true_minus_signs(text, said, monkeypatch):
     seen = []
     monkeypatch.setattr(evidence, "display", seen.append)
-    evidence.say("**3.1** pp")
-    assert seen[0]._repr_markdown_() == "**3.1** pp"
+    evidence.say(text)
+    assert seen[0]._repr_markdown_() == said
 
 
 def test_no_global_generator_is_touched(global_generators, shown):

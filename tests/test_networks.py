@@ -170,6 +170,15 @@ def test_widths_within_is_the_largest_proportional_network_that_fits(n, hidden):
     assert size(chosen) == max(size(h) for h in shrunk if size(h) <= n)
 
 
+def test_widths_within_leaves_a_network_that_fits_as_it_is():
+    def build(h):
+        return nn.Linear(h[0], 1, device="meta")
+
+    assert networks.widths_within(2001, build, (2000,)) == (2000,)
+    assert networks.widths_within(9999, build, (2000,)) == (2000,)
+    assert networks.widths_within(2000, build, (2000,)) == (1998,)  # by thousandths
+
+
 def test_widths_within_for_ninety_percent_fewer_weights():
     full = networks.n_parameters(networks.mlp(seed=0))
     h = networks.widths_within(full // 10, lambda h: networks.mlp((64, *h, 10), seed=0), (300, 100))

@@ -186,20 +186,6 @@ def test_what_is_no_row_is_named_too(result):
     assert error.value.failures[0][0] == {"seed": 1}
 
 
-def test_a_worker_that_dies_is_reported_and_replaced():
-    def deadly(seed):
-        if seed == 3:
-            time.sleep(0.5)
-            os._exit(9)
-        return {"x": seed}
-
-    with pytest.raises(training.ReplicateError, match="a worker process died") as error:
-        run(deadly, [0, 1, 2, 3], workers=2)
-    assert {"seed": 3} in [settings for settings, _ in error.value.failures]
-    assert error.value.table["seed"].tolist() == [0, 1, 2]
-    assert run(lambda seed: {"x": seed}, [0, 1], workers=2)["x"].tolist() == [0, 1]
-
-
 def test_what_cannot_be_sent_to_a_worker_is_said_before_any_run():
     masked = networks.mlp((4, 3, 2), seed=0)
     pruning.prune(masked, 0.5)
@@ -247,6 +233,13 @@ def test_one_worker_is_this_process_and_two_stay_for_the_next_call():
     assert first == again
 
 
+def test_no_global_generator_is_touched_by_the_workers(global_generators):
+    run(lambda seed: {"x": random.random()}, [0, 1, 2], workers=2)
+
+
+# --- Workers that have to start again: together, because each start takes seconds -----------------
+
+
 def test_workers_do_not_keep_older_code(tmp_path, monkeypatch):
     """A module that is edited and reloaded here must not stay as it was there."""
     monkeypatch.syspath_prepend(tmp_path)
@@ -259,10 +252,6 @@ def test_workers_do_not_keep_older_code(tmp_path, monkeypatch):
     os.utime(file, (time.time() + 5,) * 2)
     importlib.reload(module)
     assert set(run(module.experiment, range(4), workers=2)["version"]) == {2}
-
-
-def test_no_global_generator_is_touched_by_the_workers(global_generators):
-    run(lambda seed: {"x": random.random()}, [0, 1, 2], workers=2)
 
 
 def test_an_interrupted_call_ends_its_workers_at_once(monkeypatch):
@@ -287,7 +276,19 @@ def test_an_interrupted_call_ends_its_workers_at_once(monkeypatch):
             run(sleeper, range(10), workers=2)
         assert time.time() - start < 25
         assert_gone(workers_of(os.getpid()), 5)
-    monkeypatch.undo()
+
+
+def test_a_worker_that_dies_is_reported_and_replaced():
+    def deadly(seed):
+        if seed == 3:
+            time.sleep(0.5)
+            os._exit(9)
+        return {"x": seed}
+
+    with pytest.raises(training.ReplicateError, match="a worker process died") as error:
+        run(deadly, [0, 1, 2, 3], workers=2)
+    assert {"seed": 3} in [settings for settings, _ in error.value.failures]
+    assert error.value.table["seed"].tolist() == [0, 1, 2]
     assert run(lambda seed: {"x": seed}, [0, 1], workers=2)["x"].tolist() == [0, 1]
 
 
