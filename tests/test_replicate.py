@@ -297,7 +297,9 @@ def test_a_worker_that_dies_is_reported_and_replaced():
 
 def program(code, tmp_path, **kwargs):
     file = tmp_path / "program.py"
-    file.write_text(textwrap.dedent(code))
+    # Started in the background of a shell, these tests would hand on that Ctrl-C is ignored.
+    heed = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    file.write_text(heed + textwrap.dedent(code))
     paths = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, str(file)],
