@@ -46,12 +46,12 @@ class Fit(NamedTuple):
     `train_loss` (mean over the batches since the last row), `validation_loss`,
     `validation_accuracy`. `best_step` is the step of the checkpoint with the highest validation
     accuracy (the first of equals), one for each network, and `best_state` is the model's
-    `state_dict` there.
+    `state_dict` there; None after a training with `on_step`, which may have changed the network.
     """
 
     history: pd.DataFrame
     best_step: list[int]
-    best_state: dict[str, Tensor]
+    best_state: dict[str, Tensor] | None
 
 
 def fit(
@@ -145,7 +145,8 @@ def fit(
             losses = []
             better = accuracy > best if best is not None else torch.ones_like(accuracy).bool()
             best = torch.where(better, accuracy, best) if best is not None else accuracy
-            best_state = _choose(better, model.state_dict(), best_state)
+            if on_step is None:
+                best_state = _choose(better, model.state_dict(), best_state)
     if keep == "best":
         model.load_state_dict(best_state)
     history = _history(rows)

@@ -171,11 +171,20 @@ def test_keep_best_leaves_the_weights_of_the_best_row():
         assert_close(state(model), state(other), rtol=1e-3, atol=1e-4)
 
 
-def test_keep_last_leaves_the_last_weights():
-    model, splits = networks.mlp(SIZES, seed=1), small(1)
-    found = training.fit(model, splits, steps=30, seed=1)
-    last = found.history["validation_accuracy"].iloc[-1]
-    assert training.accuracy(model, splits.validation) == pytest.approx(100 * last)
+def test_keep_last_leaves_the_last_weights_and_returns_the_best_ones():
+    splits, seeds = unequal_splits(), [11, 5, 8]
+    options = {"steps": 80, "learning_rate": 3e-2, "batch_size": 40, "evaluate_every": 4}
+    kept = {}
+    for keep in ("last", "best"):
+        model = networks.stack([networks.mlp(SIZES, seed=s) for s in seeds])
+        kept[keep] = training.fit(model, splits, seed=seeds, keep=keep, **options), state(model)
+    found, last = kept["last"]
+    assert_close(found.best_state, kept["best"][1], rtol=0, atol=0)
+    assert not torch.equal(last["0.weight"], found.best_state["0.weight"])
+    accuracies = found.history.groupby("network")["validation_accuracy"].last()
+    model.load_state_dict(last)
+    validation = [part.validation for part in splits]
+    assert training.accuracy(model, validation) == pytest.approx(100 * accuracies.to_numpy())
 
 
 # --- Seeds ----------------------------------------------------------------------------------------
@@ -257,6 +266,21 @@ def test_the_last_row_of_the_history_sees_the_last_pruning():
     assert pruning.sparsity(model) == pytest.approx(0.97, abs=1e-3)
     last = found.history["validation_accuracy"].iloc[-1]
     assert training.accuracy(model, splits.validation) == pytest.approx(100 * last)
+
+
+def test_gradual_pruning_of_a_stack_is_that_of_its_networks():
+    splits, seeds = [small(0), small(1)], [4, 5]
+    alone = [networks.mlp(SIZES, seed=s) for s in seeds]
+    stacked = networks.stack(alone)
+    options = {"steps": 20, "batch_size": 40}
+    rule = pruning.each(pruning.global_mask)
+    on_step = pruning.gradual(0.8, start=3, end=17, every=4, rule=rule)
+    found = training.fit(stacked, splits, seed=seeds, on_step=on_step, **options)
+    assert found.best_state is None, "the best state may be one from before the last pruning"
+    for i, (model, back) in enumerate(zip(alone, networks.unstack(stacked), strict=True)):
+        on_step = pruning.gradual(0.8, start=3, end=17, every=4)
+        training.fit(model, splits[i], seed=seeds[i], on_step=on_step, **options)
+        assert_close(state(back), state(pruning.remove(model)), rtol=1e-3, atol=1e-4)
 
 
 def test_keep_best_is_refused_where_on_step_may_change_the_network():
