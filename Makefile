@@ -11,12 +11,13 @@ RUN := .venv/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test lab serve clean-notebooks clean
+.PHONY: help env book site-zip test lab serve clean-notebooks clean
 # Two targets at once would build the site into the same folder.
 .NOTPARALLEL:
 
 help:
 	@echo "make book             build the site: run the notebooks, check every link, into _build/html"
+	@echo "make site-zip         build the site and pack it, for readers without a network"
 	@echo "make test             lint, tests, every notebook, the strict build"
 	@echo "make lab              open JupyterLab on the notebooks"
 	@echo "make serve            show the built site at http://localhost:8000"
@@ -30,6 +31,9 @@ env:
 
 book: env
 	@$(RUN) tools/build_book.py
+
+site-zip: book
+	@$(RUN) tools/build_book.py --zip
 
 test: env
 	@$(RUN) tools/run_tests.py

@@ -125,6 +125,8 @@ from IPython.display import HTML
 caption = "Drawn by the run"
 HTML(f'<figure class="course-figure"><svg></svg><figcaption>{caption}</figcaption></figure>')"""
 
+WIDGET = "from ipywidgets import IntSlider\nIntSlider()"
+
 PROSE = """\
 # {title} and a mask
 
@@ -167,6 +169,15 @@ class Book:
             )
         self.write("_config.yml", (ROOT / "_config.yml").read_text(encoding="utf-8"))
         bibliography = ROOT / "book" / "references.bib"
+        # The npm packages of the real book, or put there for it too: one install, not one a book.
+        shutil.copytree(ROOT / "book" / "vendor", folder / "book" / "vendor")
+        config = self.read("_config.yml")
+        packages = json.dumps(str(ROOT / "_build" / "vendor"))
+        assert config.count("\n  config:\n") == 1
+        self.write(
+            "_config.yml",
+            config.replace("\n  config:\n", f"\n  config:\n    vendor_folder: {packages}\n"),
+        )
         self.write("book/references.bib", bibliography.read_text(encoding="utf-8"))
         self.write("_toc.yml", TOC)
         self.write("book/home.md", HOME)
@@ -250,7 +261,7 @@ def book(tmp_path_factory):
     one = nbformat.read(book.folder / "notebooks/01_one.ipynb", as_version=4)
     one.cells.append(new_code_cell(FIGURE))
     book.add_notebook("01_one", one)
-    book.add_notebook("02_two", notebook("two", "import course_lib.beta"))
+    book.add_notebook("02_two", notebook("two", "import course_lib.beta", WIDGET))
     return book
 
 
@@ -457,6 +468,32 @@ def test_with_an_address_every_link_is_right(with_address):
         assert found["Open issue"].startswith("https://github.com/OWNER/NAME/issues/new?title=")
         assert f"%2F{page}.html" in found["Open issue"]
     assert "repository.url" not in with_address.log
+
+
+def scripts(result, page):
+    found = BeautifulSoup(result.pages[page], "html.parser").find_all("script", src=True)
+    return [script["src"].partition("?")[0] for script in found]
+
+
+def test_pages_load_nothing_from_elsewhere_and_no_script_in_vain(book, first):
+    for page in first.pages:
+        whole = BeautifulSoup(first.pages[page], "html.parser")
+        for tag in whole.find_all(["script", "link", "img"]):
+            assert "://" not in tag.get("src", tag.get("href", "")), f"{page}: {tag}"
+        assert "thebe" not in first.pages[page].lower()
+        assert len(whole.select("input[type=search]")) <= 1 + (page == "search.html")
+        named = [name for name in scripts(first, page) if "/vendor/" in name]
+        wanted = []
+        # Formulas stand in the notebooks' text; the home page's table of contents could have some.
+        if page.startswith("notebooks/") or page == "book/home.html":
+            wanted.append("../_static/../vendor/mathjax/tex-mml-chtml.js")
+        if page == "notebooks/02_two.html":  # the one with a widget
+            wanted += [f"../_static/../vendor/{n}.js" for n in ("require", "widgets", "embed-amd")]
+        assert sorted(named) == sorted(wanted), page
+        for name in named:
+            assert (
+                (book.folder / "_build" / "html" / page).parent.joinpath(name).resolve().is_file()
+            )
 
 
 def test_the_download_is_the_source(book, with_address):

