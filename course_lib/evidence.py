@@ -6,17 +6,23 @@ the outcomes together decide the verdict. The page "How to read this book" expla
 
 import dataclasses
 import hashlib
-import html
 import json
 import math
 import platform
-import re
 from collections.abc import Iterable, Sequence
+from html import escape
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from scipy import optimize, stats
+
+from course_lib.display import say, scrolling, show_html, true_minus
+
+__all__ = [
+    "Arm", "Claim", "Condition", "Interval", "bootstrap_ratio_of_medians", "condition",
+    "fingerprint", "level_of", "needed_n", "on_trial", "record", "say", "share_interval",
+    "t_interval", "verdict_of",
+]  # fmt: skip
 
 OUTCOMES = ("holds", "fails", "undecided")
 VERDICTS = ("supported", "not supported", "conditional", "vacuous", "inconclusive")
@@ -313,15 +319,15 @@ def fingerprint(protocol: object) -> str:
 def on_trial(claims: Iterable[Claim]) -> None:
     """Display the claims that a chapter tries, with the criterion of each."""
     rows = [
-        f"<tr><th scope='row'>{_safe(c.id)}</th><td>{_safe(c.claim)}</td><td>{_safe(c.source)}</td>"
-        f"<td>{_safe(c.criterion)}</td><td>{_safe(c.run)}</td></tr>"
+        f"<tr><th scope='row'>{escape(c.id)}</th><td>{escape(c.claim)}</td>"
+        f"<td>{escape(c.source)}</td><td>{escape(c.criterion)}</td><td>{escape(c.run)}</td></tr>"
         for c in claims
     ]
     head = "".join(
         f"<th scope='col'>{h}</th>"
         for h in ("id", "claim", "who says so", "an arm holds if", "run")
     )
-    _display_html(
+    show_html(
         scrolling(
             f"<table class='course-table'><thead><tr>{head}</tr></thead>"
             f"<tbody>{''.join(rows)}</tbody></table>",
@@ -373,10 +379,10 @@ def record(
     names = ("arm", "condition", "estimate", "interval", "needed", "outcome")
     head = "".join(f"<th scope='col'>{name}</th>" for name in names)
     slug = verdict.replace(" ", "-")
-    _display_html(
-        f"<div class='claim verdict-{slug}' id='claim-{_safe(claim.id)}'>"
-        f"<p><strong>{_safe(claim.id)}. {_safe(claim.claim)}.</strong> "
-        f"Verdict: <strong>{MARKS[verdict]} {verdict}</strong>. {_safe(reason)}</p>"
+    show_html(
+        f"<div class='claim verdict-{slug}' id='claim-{escape(claim.id)}'>"
+        f"<p><strong>{escape(claim.id)}. {escape(claim.claim)}.</strong> "
+        f"Verdict: <strong>{MARKS[verdict]} {verdict}</strong>. {escape(reason)}</p>"
         + scrolling(
             f"<table class='course-table'><thead><tr>{head}</tr></thead>"
             f"<tbody>{rows}</tbody></table>",
@@ -388,27 +394,6 @@ def record(
         metadata={"claim": entry},
     )
     return verdict
-
-
-def say(text: str) -> None:
-    """Display a Markdown sentence, so that a number in the prose is one that the code computed.
-
-    A hyphen before a number becomes a minus sign.
-    """
-    display(Markdown(true_minus(text)))
-
-
-def true_minus(text: str) -> str:
-    """Return the text with a minus sign in place of each hyphen that stands before a number."""
-    return re.sub(r"(?<![\w.)\]-])-(?=\d)", "−", text)
-
-
-def scrolling(table: str, *, label: str) -> str:
-    """Return an HTML table in a box that scrolls sideways on a narrow page, by keyboard too."""
-    return (
-        f"<div class='course-scroll' tabindex='0' role='region' aria-label='{_safe(label)}'>"
-        f"{table}</div>"
-    )
 
 
 # --- Private --------------------------------------------------------------------------------------
@@ -476,29 +461,21 @@ def _condition_entry(c: Condition) -> dict:
 def _arm_row(arm: Arm) -> str:
     rows = []
     for number, c in enumerate(arm.conditions):
-        name = _safe(arm.name) + ("" if arm.primary else " <em>(exploratory)</em>")
-        note = f"<br><small>{_safe(arm.note)}</small>" if arm.note else ""
+        name = escape(arm.name) + ("" if arm.primary else " <em>(exploratory)</em>")
+        note = f"<br><small>{escape(arm.note)}</small>" if arm.note else ""
         i = c.interval
         rows.append(
-            f"<tr><th scope='row'>{name + note if number == 0 else ''}</th><td>{_safe(c.what)}</td>"
-            f"<td>{_signed(i.estimate)}&nbsp;{_safe(c.unit)}</td>"
+            f"<tr><th scope='row'>{name + note if number == 0 else ''}</th>"
+            f"<td>{escape(c.what)}</td><td>{_signed(i.estimate)}&nbsp;{escape(c.unit)}</td>"
             f"<td>[{_signed(i.low)},&nbsp;{_signed(i.high)}]</td>"
-            f"<td>{_safe(true_minus(SIDES[c.side].format(c.threshold)))}</td>"
+            f"<td>{escape(true_minus(SIDES[c.side].format(c.threshold)))}</td>"
             f"<td>{MARKS[c.outcome]} {c.outcome}</td></tr>"
         )
     return "".join(rows)
 
 
-def _display_html(markup: str, text: str, metadata: dict | None = None) -> None:
-    display({"text/html": markup, "text/plain": text}, raw=True, metadata=metadata)
-
-
 def _signed(value: float) -> str:
     return true_minus(f"{value:+.2f}")
-
-
-def _safe(text: str) -> str:
-    return html.escape(text)
 
 
 def _as_plain(value: object) -> object:

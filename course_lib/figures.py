@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from course_lib.evidence import Arm, scrolling, t_interval, true_minus
+from course_lib.display import scrolling, show_html, true_minus
+from course_lib.evidence import Arm, t_interval
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#9B4FE0", "#85602A", "#5A6969")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
@@ -185,14 +185,19 @@ def show(fig: Figure, *, caption: str, alt: str) -> None:
             "a figure needs a caption (what is drawn, seeds, band) and another text as alt "
             "(what the picture shows to who cannot see it)"
         )
-    svg = to_svg(fig, name=caption + alt)
-    plt.close(fig)
-    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
     caption_below = f"<figcaption>{html.escape(caption)}</figcaption>"
-    _show_html(  # on a narrow page the figure scrolls, by keyboard too
-        f'<figure class="course-figure" tabindex="0">{svg}{caption_below}</figure>',
+    show_html(  # on a narrow page the figure scrolls, by keyboard too
+        f'<figure class="course-figure" tabindex="0">'
+        f"{picture(fig, name=caption + alt, alt=alt)}{caption_below}</figure>",
         f"[figure: {alt}]\n{caption}",
     )
+
+
+def picture(fig: Figure, *, name: str, alt: str) -> str:
+    """Return a figure as an SVG element with its alt text, and close it; `name` as in `to_svg`."""
+    svg = to_svg(fig, name=name)
+    plt.close(fig)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1)
 
 
 def table(rows: pd.DataFrame, *, caption: str, decimals: int = 2) -> None:
@@ -203,14 +208,14 @@ def table(rows: pd.DataFrame, *, caption: str, decimals: int = 2) -> None:
     """
     if not caption.strip():
         raise ValueError("a table needs a caption that says what its numbers are")
+    text = f"{caption}\n{rows.to_string(index=False)}"
+    show_html(table_markup(rows, caption=caption, decimals=decimals), text)
+
+
+def table_markup(rows: pd.DataFrame, *, caption: str, decimals: int = 2) -> str:
+    """Return what `table` displays, as HTML."""
     markup = rows.to_html(
         index=False, border=0, classes="course-table", float_format=f"%.{decimals}f", justify="left"
     )
     markup = markup.replace("<thead>", f"<caption>{html.escape(caption)}</caption><thead>", 1)
-    _show_html(
-        scrolling(true_minus(markup), label=caption), f"{caption}\n{rows.to_string(index=False)}"
-    )
-
-
-def _show_html(markup: str, text: str) -> None:
-    display({"text/html": markup, "text/plain": text}, raw=True)
+    return scrolling(true_minus(markup), label=caption)

@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
+from course_lib import display as course_display
 from course_lib import evidence
 from course_lib.evidence import Arm, Claim, Condition, Interval
 
@@ -363,7 +364,7 @@ def shown(monkeypatch):
     def display(data, raw=False, metadata=None):
         collected.append((data, metadata))
 
-    monkeypatch.setattr(evidence, "display", display)
+    monkeypatch.setattr(course_display, "display", display)
     return collected
 
 
@@ -536,7 +537,7 @@ def test_the_claims_on_trial_are_shown_with_their_criterion(shown):
 )
 def test_say_displays_markdown_with_true_minus_signs(text, said, monkeypatch):
     seen = []
-    monkeypatch.setattr(evidence, "display", seen.append)
+    monkeypatch.setattr(course_display, "display", seen.append)
     evidence.say(text)
     assert seen[0]._repr_markdown_() == said
 

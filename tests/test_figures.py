@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
+from course_lib import display as course_display
 from course_lib import figures
 from course_lib.evidence import Arm, Condition, Interval, t_interval
 
@@ -29,7 +30,7 @@ def close_figures():
 def shown(monkeypatch):
     """Collect the HTML that is displayed."""
     collected = []
-    monkeypatch.setattr(figures, "display", lambda data, raw: collected.append(data))
+    monkeypatch.setattr(course_display, "display", lambda data, **more: collected.append(data))
     return collected
 
 

@@ -1,0 +1,139 @@
+// What all figures that move share: drawing in SVG, axes, curves with bands, dragging, and the
+// still picture that stands in until the figure has drawn itself. Each figure's own script follows.
+
+const DASHES = ["none", "6 3", "8 3 2 3", "2 2"];
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function shape(tag, attributes = {}, text = "") {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.textContent = text;
+  return made;
+}
+
+let count = 0;
+function uniqueId(what) {
+  count += 1;
+  return `${what}-${count}-${Math.random().toString(36).slice(2, 8)}`;
+}
+
+// A linear map from [from, to] to [start, end], with its inverse.
+function scale(from, to, start, end) {
+  const map = (value) => start + ((value - from) / (to - from)) * (end - start);
+  map.inverse = (pixel) => from + ((pixel - start) / (end - start)) * (to - from);
+  return map;
+}
+
+// Round numbers from 0 to `end`, at least three and at most six of them.
+function ticksUpTo(end) {
+  const power = 10 ** Math.floor(Math.log10(end));
+  const step = [0.2, 0.5, 1, 2].map((part) => part * power).find((step) => end / step < 6);
+  return Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step);
+}
+
+// A plot of fixed inner size that scales with its column. `x` and `y` are [low, high, ticks].
+function plot(panel, { x, y, xLabel, yLabel, label, format = String, width = 340, height = 220 }) {
+  const left = 46, right = width - 18, top = 8, bottom = height - 40;
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+  const px = scale(x[0], x[1], left, right);
+  const py = scale(y[0], y[1], bottom, top);
+  const line = (a, b, c, d, more = {}) =>
+    shape("line", { x1: a, y1: b, x2: c, y2: d, stroke: "currentColor", ...more });
+  for (const tick of y[2]) {
+    svg.append(line(left, py(tick), right, py(tick), { "stroke-opacity": 0.15 }));
+    const at = { x: left - 6, y: py(tick) + 4, "text-anchor": "end" };
+    svg.append(shape("text", at, format(tick)));
+  }
+  for (const tick of x[2]) {
+    svg.append(line(px(tick), bottom, px(tick), bottom + 4));
+    svg.append(shape("text", { x: px(tick), y: bottom + 17, "text-anchor": "middle" }, format(tick)));
+  }
+  svg.append(line(left, bottom, right, bottom), line(left, top, left, bottom));
+  const middle = (left + right) / 2;
+  svg.append(shape("text", { x: middle, y: height - 6, "text-anchor": "middle" }, xLabel));
+  if (yLabel) {
+    const at = `translate(12 ${(top + bottom) / 2}) rotate(-90)`;
+    svg.append(shape("text", { transform: at, "text-anchor": "middle" }, yLabel));
+  }
+  panel.append(svg);
+  return { svg, px, py, left, right, top, bottom };
+}
+
+// A mean with its interval as a band: {x, estimate, low, high} as arrays. What lies outside the plot
+// is drawn on its edge.
+function curve({ svg, px, py, top, bottom }, points, colour, style) {
+  const xs = points.x.map(px);
+  const trace = (values) =>
+    xs.map((x, i) => `${x},${Math.max(top, Math.min(bottom, py(values[i])))}`);
+  const [up, down, middle] = [points.high, points.low, points.estimate].map(trace);
+  down.reverse();
+  const band = { points: [...up, ...down].join(" "), fill: colour, "fill-opacity": 0.2 };
+  const look = { fill: "none", stroke: colour, "stroke-width": 2 };
+  const line = { points: middle.join(" "), "stroke-dasharray": DASHES[style] };
+  svg.append(shape("polygon", band), shape("polyline", { ...look, ...line }));
+}
+
+// Call `moved(x)` with the place of the pointer in the plot's own x units while it is dragged.
+function draggable({ svg, px }, moved) {
+  svg.classList.add("drag");
+  const report = (event) => {
+    const point = new DOMPoint(event.clientX, event.clientY);
+    moved(px.inverse(point.matrixTransform(svg.getScreenCTM().inverse()).x));
+  };
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    svg.setPointerCapture(event.pointerId);
+    report(event);
+  });
+  svg.addEventListener("pointermove", (event) => {
+    if (svg.hasPointerCapture(event.pointerId)) report(event);
+  });
+}
+
+// A labelled slider over whole numbers. `read(value)` says a value in words.
+function slider({ label, max, value, read }, moved) {
+  const id = uniqueId("slider");
+  const input = element("input", { id, type: "range", min: 0, max, step: 1, value });
+  const output = element("output", { for: id, "aria-hidden": "true" });
+  const set = (next) => {
+    input.value = next;
+    input.setAttribute("aria-valuetext", read(next));
+    output.textContent = read(next);
+  };
+  set(value);
+  input.addEventListener("input", () => moved(Number(input.value)));
+  return { parts: [element("label", { for: id }, label), input, output], set };
+}
+
+// Say a text to screen readers once the hand rests, not at every step of a drag.
+function announcer(target) {
+  let waiting;
+  return (text) => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => (target.textContent = text), 400);
+  };
+}
+
+function nearest(values, wanted) {
+  const distance = values.map((value) => Math.abs(value - wanted));
+  return distance.indexOf(Math.min(...distance));
+}
+
+function bytesFromBase64(text) {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}
+
+// Hide the still picture while this figure stands in its place; give back how to undo it. By a rule
+// and not by touching the picture, which may come into the page after the figure. In print the
+// picture stands.
+function hideStill(id) {
+  const rule = `@media not print { #${CSS.escape(id)} > div { display: none } }`;
+  const style = document.head.appendChild(element("style", {}, rule));
+  return () => style.remove();
+}

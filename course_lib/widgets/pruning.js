@@ -1,0 +1,188 @@
+// Drag the sparsity: which weights go, what the first layer looks like, what it does to accuracy,
+// and what the weights would take to store. All numbers come with the state; nothing is trained.
+
+const percent = (share) => `${Math.round(1000 * share) / 10}%`;
+const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
+
+const GONE = [128, 128, 128, 50]; // red, green, blue, opacity: faint on light and on dark
+
+function panel(parent, title) {
+  const made = element("div", { class: "panel" }, element("h4", {}, title));
+  parent.append(made);
+  return made;
+}
+
+function drawHistogram(parent, state, colours) {
+  const { edges, counts, cuts } = state.histogram;
+  const end = edges[edges.length - 1];
+  const chart = plot(parent, {
+    x: [0, end, ticksUpTo(end)],
+    y: [0, 1.05 * Math.max(...counts), []],
+    format: (value) => value.toFixed(1),
+    xLabel: "absolute weight |θ|",
+    yLabel: "number of weights",
+    label: "Histogram of the absolute weights, cut at the threshold of the chosen sparsity.",
+  });
+  const { svg, px, py, top, bottom } = chart;
+  const bars = counts.map((n, i) => {
+    const at = { x: px(edges[i]), width: px(edges[i + 1]) - px(edges[i]) - 0.5 };
+    return svg.appendChild(shape("rect", { ...at, y: py(n), height: bottom - py(n) }));
+  });
+  const cut = shape("line", { y1: top, y2: bottom, stroke: "currentColor", "stroke-width": 2 });
+  const grip = shape("circle", { r: 7, cy: top + 8, fill: "currentColor" });
+  svg.append(cut, grip);
+  const set = (level) => {
+    const x = px(Math.min(cuts[level], end));
+    cut.setAttribute("x1", x);
+    cut.setAttribute("x2", x);
+    grip.setAttribute("cx", x);
+    bars.forEach((bar, i) => {
+      const gone = (edges[i] + edges[i + 1]) / 2 < cuts[level];
+      bar.setAttribute("fill", gone ? "none" : colours[0]);
+      bar.setAttribute("stroke", gone ? "currentColor" : colours[0]);
+    });
+  };
+  return { chart, set };
+}
+
+function drawMask(parent, state, colours) {
+  const { columns, rows, height, width, levels } = state.mask;
+  const kept = bytesFromBase64(levels); // how many of the levels each weight survives
+  const canvas = element("canvas", {
+    width: columns * (width + 1) - 1, // a clear pixel between neurons
+    height: rows * (height + 1) - 1,
+    role: "img",
+  });
+  const share = element("p", { class: "reading" });
+  parent.append(canvas, share);
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const rgb = [1, 3, 5].map((i) => parseInt(colours[0].slice(i, i + 2), 16));
+  const size = height * width;
+  return (level) => {
+    let left = 0;
+    for (let i = 0; i < kept.length; i += 1) {
+      const neuron = Math.floor(i / size), pixel = i % size;
+      const x = (neuron % columns) * (width + 1) + (pixel % width);
+      const y = Math.floor(neuron / columns) * (height + 1) + Math.floor(pixel / width);
+      const stays = kept[i] > level;
+      left += stays;
+      image.data.set(stays ? [...rgb, 255] : GONE, 4 * (y * canvas.width + x));
+    }
+    context.putImageData(image, 0, 0);
+    const text = `${left.toLocaleString("en")} of ${kept.length.toLocaleString("en")} weights stay.`;
+    canvas.setAttribute("aria-label", `The first layer's mask, a tile for each neuron: ${text}`);
+    share.textContent = text;
+  };
+}
+
+function drawAccuracy(parent, state, colours) {
+  const chart = plot(parent, {
+    x: [0, 1, [0, 0.25, 0.5, 0.75, 1]],
+    y: [0, 100, [0, 25, 50, 75, 100]],
+    format: (value) => (value > 1 || value === 0 ? String(value) : percent(value)),
+    xLabel: "sparsity (share of zeros)",
+    yLabel: "test accuracy (%)",
+    label: "Test accuracy against sparsity, by magnitude and at random, with 95 percent bands.",
+  });
+  const { svg, px, py, top, bottom, left } = chart;
+  const now = shape("line", { y1: top, y2: bottom, stroke: "currentColor", "stroke-width": 2 });
+  svg.append(now);
+  const dots = state.curves.map((one, i) => {
+    curve(chart, { x: state.sparsities, ...one }, colours[i], i);
+    const y = bottom - 14 - 16 * (state.curves.length - 1 - i);
+    const key = { x1: left + 8, x2: left + 32, y1: y - 4, y2: y - 4, "stroke-width": 2 };
+    svg.append(shape("line", { ...key, stroke: colours[i], "stroke-dasharray": DASHES[i] }));
+    svg.append(shape("text", { x: left + 38, y }, one.label));
+    return svg.appendChild(shape("circle", { r: 5, fill: colours[i] }));
+  });
+  const set = (level) => {
+    const x = px(state.sparsities[level]);
+    now.setAttribute("x1", x);
+    now.setAttribute("x2", x);
+    dots.forEach((dot, i) => {
+      dot.setAttribute("cx", x);
+      dot.setAttribute("cy", py(state.curves[i].estimate[level]));
+    });
+  };
+  return { chart, set };
+}
+
+function drawBytes(parent, state, colours) {
+  const formats = state.formats;
+  const most = Math.max(...formats.flatMap((one) => one.bytes));
+  const width = 340, row = 44;
+  const svg = shape("svg", {
+    viewBox: `0 0 ${width} ${row * formats.length}`,
+    role: "img",
+    "aria-label": "Bytes of the weights in each format, as bars.",
+  });
+  parent.append(svg);
+  const bars = formats.map(({ label }, i) => {
+    svg.append(shape("text", { x: 0, y: row * i + 14 }, label));
+    const at = { class: "bar", x: 0, y: row * i + 20, height: 14, fill: colours[i] };
+    const said = shape("text", { x: width, y: row * i + 14, "text-anchor": "end" });
+    svg.append(said);
+    return [svg.appendChild(shape("rect", at)), said];
+  });
+  return (level) =>
+    formats.forEach(({ bytes }, i) => {
+      const [bar, said] = bars[i];
+      bar.setAttribute("width", (width * bytes[level]) / most);
+      said.textContent = kilobytes(bytes[level]);
+    });
+}
+
+function render({ model, el }) {
+  const state = model.get("state"), colours = model.get("palette");
+  const root = element("div", { class: "moving-figure", role: "group" });
+  root.setAttribute("aria-label", "A figure to move: prune a network by hand");
+
+  const move = (level) => {
+    model.set("level", level);
+    model.save_changes();
+  };
+  const read = (level) => `${percent(state.sparsities[level])} removed`;
+  const max = state.sparsities.length - 1;
+  const control = slider({ label: "Sparsity", max, value: model.get("level"), read }, move);
+  const grid = element("div", { class: "panels" });
+  root.append(element("div", { class: "controls" }, ...control.parts), grid);
+
+  const histogram = drawHistogram(panel(grid, "The weights: outlined ones go"), state, colours);
+  const accuracy = drawAccuracy(panel(grid, "Accuracy, not trained again"), state, colours);
+  const mask = drawMask(panel(grid, "The first layer: filled pixels stay"), state, colours);
+  const bytes = drawBytes(panel(grid, "Bytes to store the weights"), state, colours);
+  const reading = element("p", { class: "reading", "aria-live": "polite" });
+  root.append(reading);
+  const announce = announcer(reading);
+
+  draggable(histogram.chart, (x) => move(nearest(state.histogram.cuts, x)));
+  draggable(accuracy.chart, (x) => move(nearest(state.sparsities, x)));
+
+  const sentence = (level) => {
+    const said = (value) => value.toFixed(1).replace("-", "−");
+    const scores = state.curves.map(
+      ({ label, estimate, low, high }) =>
+        `${label} ${said(estimate[level])}% [${said(low[level])}, ${said(high[level])}]`,
+    );
+    const sizes = state.formats.map(({ label, bytes }) => `${label} ${kilobytes(bytes[level])}`);
+    return `${read(level)}. Accuracy: ${scores.join(", ")}. Bytes: ${sizes.join(", ")}.`;
+  };
+  const update = () => {
+    const level = model.get("level");
+    control.set(level);
+    for (const set of [histogram.set, accuracy.set, mask, bytes]) set(level);
+    announce(sentence(level));
+  };
+  update();
+  reading.textContent = sentence(model.get("level"));
+  model.on("change:level", update);
+  el.append(root);
+  const undo = hideStill(model.get("still_id"));
+  return () => {
+    model.off("change:level", update);
+    undo();
+  };
+}
+
+export default { render };
