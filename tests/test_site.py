@@ -163,7 +163,7 @@ class Book:
     def __init__(self, folder):
         self.folder = folder
         (folder / "notebooks").mkdir(parents=True)
-        for part in ("book/_ext", "book/static"):
+        for part in ("book/_ext", "book/static", "book/templates"):
             shutil.copytree(
                 ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__")
             )
