@@ -17,8 +17,15 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Run the slow tests last, so that most failures show soon."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Run the slow tests late, so that most failures show soon, and those in a browser last.
+
+    Playwright keeps an event loop running in this thread, where other tests start their own.
+    """
+
+    def lateness(item):
+        return [item.get_closest_marker(name) is not None for name in ("browser", "slow")]
+
+    items.sort(key=lateness)
 
 
 def off_reference():

@@ -1,7 +1,10 @@
 """Fixtures that several test files share."""
 
+import os
 import random
+from contextlib import ExitStack, contextmanager
 
+import browser as in_browser  # beside this file
 import numpy as np
 import pytest
 import torch
@@ -30,3 +33,74 @@ def global_generators():
     yield
     for name, old, new in zip(("torch", "NumPy", "Python"), before, states(), strict=True):
         assert old == new, f"the global generator of {name} moved"
+
+
+# --- The built site in a browser ------------------------------------------------------------
+
+NOT_CHECKED = pytest.StashKey[set]()
+
+
+@contextmanager
+def needed(config):
+    """Where something is missing: a failure in CI; elsewhere a skip that the summary tells of."""
+    try:
+        yield
+    except in_browser.Missing as missing:
+        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+            pytest.fail(f"In CI nothing is skipped. {missing}", pytrace=False)
+        config.stash.setdefault(NOT_CHECKED, set()).add(str(missing))
+        pytest.skip(str(missing))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say at the end, so that nobody takes a green run for more than it was."""
+    reasons = config.stash.get(NOT_CHECKED, None)
+    if not reasons:
+        return
+    skipped = terminalreporter.getreports("skipped")
+    skipped = [report.nodeid for report in skipped if "browser" in report.keywords]
+    names = sorted({name.rpartition("::")[2].partition("[")[0] for name in skipped})
+    terminalreporter.section(f"NOT CHECKED: {len(skipped)} tests in a browser", red=True, bold=True)
+    terminalreporter.write_line("Not looked at: " + ", ".join(names))
+    for reason in sorted(reasons):
+        terminalreporter.write_line(reason, red=True)
+
+
+@pytest.fixture(scope="session", name="browser")
+def started_browser(request):
+    """One Chromium for all tests, without a window. It reaches nothing but this machine."""
+    with ExitStack() as stack:
+        with needed(request.config):
+            chromium = in_browser.start(stack.enter_context(in_browser.playwright()))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    """An empty page with nothing stored, as on a first visit."""
+    size = {"width": in_browser.WIDE, "height": in_browser.HEIGHT}
+    context = browser.new_context(viewport=size)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def axe(request):
+    """The text of axe-core."""
+    with needed(request.config):
+        return in_browser.axe_source()
+
+
+@pytest.fixture(scope="session")
+def site(request):
+    """The folder of the built site: `_build/html`, or what the variable COURSE_SITE names."""
+    with needed(request.config):
+        return in_browser.built_site()
+
+
+@pytest.fixture(scope="session")
+def site_url(site):
+    """The address at which the built site is served, with a slash at the end."""
+    with in_browser.served(site) as url:
+        yield url

@@ -18,12 +18,14 @@ PYTHON = sys.executable
 STAGES = {
     "lint": [PYTHON, "-m", "ruff", "check", "."],
     "format": [PYTHON, "-m", "ruff", "format", "--check", "."],
-    "tests": [PYTHON, "-m", "pytest", "tests"],
+    "tests": [PYTHON, "-m", "pytest", "tests", "-m", "not browser"],
     # nbval runs each cell once and compares only the cells marked # NBVAL_CHECK_OUTPUT. The time
     # limit goes by the cell, so pytest's own is switched off.
     "notebooks": [PYTHON, "-m", "pytest", "notebooks", "--nbval-lax", "--nbval-current-env"]
     + ["--nbval-cell-timeout=600", "--timeout=0"],
     "book": [PYTHON, str(ROOT / "tools" / "build_book.py")],
+    # Looks at what the stage before has built.
+    "browser": [PYTHON, "-m", "pytest", "tests", "-m", "browser"],
 }
 
 
