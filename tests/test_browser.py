@@ -50,7 +50,8 @@ def look(browser, axe, folder, url, page, theme, shots=None):
             if name == "narrow":
                 in_browser.resize(tab, width)
             found[f"scroll {name}"] = in_browser.sideways_scroll(tab)
-            if axe:
+            # A colour does not change with the width, nor the order of a page with its colours.
+            if axe and (name, theme) != ("narrow", "dark"):
                 found[f"axe {name}"] = in_browser.serious_violations(tab, axe)
             if shots:
                 tab.screenshot(path=shots / f"{picture}-{name}-{theme}.png", full_page=True)
@@ -74,9 +75,9 @@ def look_from_file(browser, folder, page):
         }
 
 
-# In both themes: what a theme can change, and what moves or complains in one of them only.
 CHECKS = ["theme", "math", "images", "scroll wide", "scroll narrow", "axe wide", "axe narrow"]
 CHECKS += ["other hosts", "files", "console", "weight"]
+IN_THE_DARK = [check for check in CHECKS if check != "axe narrow"]
 
 
 def told(problems):
@@ -99,8 +100,10 @@ def seen(browser, axe, site, site_url):
     return seen
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("theme", "check"),
+    [("light", check) for check in CHECKS] + [("dark", check) for check in IN_THE_DARK],
+)
 @pytest.mark.parametrize("page", PAGES)
 def test_page(seen, page, theme, check):
     problems = seen(page, theme)[check]
@@ -283,7 +286,7 @@ def write(folder, inserted, name="broken"):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_is_said_of_a_good_page(browser, axe, small, small_url, theme):
     found = look(browser, axe, small, small_url, "good", theme)
-    assert sorted(found) == sorted(CHECKS)
+    assert sorted(found) == sorted(CHECKS if theme == "light" else IN_THE_DARK)
     assert not any(found.values()), found
 
 
