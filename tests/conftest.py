@@ -66,6 +66,12 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(reason, red=True)
 
 
+@pytest.fixture(scope="session")
+def needs(request):
+    """`with needs():` around what may be missing on this machine, for tests in other files."""
+    return lambda: needed(request.config)
+
+
 @pytest.fixture(scope="session", name="browser")
 def started_browser(request):
     """One Chromium for all tests, without a window. It reaches nothing but this machine."""

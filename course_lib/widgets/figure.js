@@ -17,6 +17,12 @@ function shape(tag, attributes = {}, text = "") {
   return made;
 }
 
+// The element that holds a whole figure. JupyterLab must not take its arrow keys as shortcuts.
+function frame(label) {
+  const look = { class: "moving-figure", role: "group", "aria-label": label };
+  return element("div", { ...look, "data-lm-suppress-shortcuts": "true" });
+}
+
 let count = 0;
 function uniqueId(what) {
   count += 1;

@@ -86,7 +86,8 @@ function drawAccuracy(parent, state, colours) {
     label: "Test accuracy against sparsity, by magnitude and at random, with 95 percent bands.",
   });
   const { svg, px, py, top, bottom, left } = chart;
-  const now = shape("line", { y1: top, y2: bottom, stroke: "currentColor", "stroke-width": 2 });
+  const look = { class: "chosen", stroke: "currentColor", "stroke-width": 2 };
+  const now = shape("line", { ...look, y1: top, y2: bottom });
   svg.append(now);
   const dots = state.curves.map((one, i) => {
     curve(chart, { x: state.sparsities, ...one }, colours[i], i);
@@ -135,8 +136,7 @@ function drawBytes(parent, state, colours) {
 
 function render({ model, el }) {
   const state = model.get("state"), colours = model.get("palette");
-  const root = element("div", { class: "moving-figure", role: "group" });
-  root.setAttribute("aria-label", "A figure to move: prune a network by hand");
+  const root = frame("A figure to move: prune a network by hand");
 
   const move = (level) => {
     model.set("level", level);
