@@ -8,7 +8,7 @@ number of the ledger is typed anywhere.
 Directives, for pages in `book/`:
 
 * `{claims-ledger}`: every claim with its criterion, arms and verdict;
-* `{claims-summary}`: one line a claim;
+* `{claims-summary}`: a row a claim, with its intervals drawn (`course_forest`);
 * `{chapter-figure} notebooks/01_pruning`: a figure of a chapter, as its run drew it; the first, or
   the one that the option `:number:` names.
 """
@@ -21,24 +21,17 @@ from html import escape
 from pathlib import Path
 
 import nbformat
+from course_forest import OUTCOMES, VERDICTS, numbers, summary_table, verdict_badge
 from course_links import entry_link, known_papers, title
 from docutils import nodes
 from docutils.parsers.rst import directives
 from jupyter_cache import get_cache
 from myst_nb.sphinx_ import NbMetadataCollector
+from sphinx import addnodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 logger = logging.getLogger(__name__)
-
-VERDICTS = {  # with the sign that stands beside the word, so that colour is never needed
-    "supported": "✓",
-    "not supported": "✗",
-    "conditional": "◐",
-    "vacuous": "∅",
-    "inconclusive": "?",
-}
-OUTCOMES = {"holds": "✓", "fails": "✗", "undecided": "?"}
 
 
 # --- What a claim must look like ------------------------------------------------------------
@@ -218,6 +211,17 @@ def _reading_order(env):
         page = relations.get(page, [None, None, None])[2]
 
 
+def parts(env):
+    """The part of the book that each page of the table of contents belongs to."""
+    trees = env.tocs[env.config.root_doc].findall(addnodes.toctree)
+    return {page: tree.get("caption") or "" for tree in trees for _, page in tree["entries"]}
+
+
+def short_title(env, page):
+    """ "01 · Pruning" of "01 · Pruning: how much of a network can go?"."""
+    return env.titles[page].astext().partition(":")[0]
+
+
 def rewrite(app, env):
     """Write the pages that show claims again whenever a claim or a figure changed."""
     digest = hashlib.sha256(json.dumps(store(env), sort_keys=True).encode()).hexdigest()
@@ -265,26 +269,6 @@ class ChapterFigure(SphinxDirective):
         return [placeholder(show=self.name, chapter=self.arguments[0], number=number)]
 
 
-def shown(*values):
-    """Numbers as a reader wants them: one number of decimals for all, a true minus sign."""
-    size = max((abs(value) for value in values if value is not None), default=0)
-    places = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.01 or size == 0 else 4
-    # Adding 0 after rounding turns −0 into 0.
-    rounded = [value if value is None else round(value, places) + 0 for value in values]
-    return ["–" if value is None else f"{value:,.{places}f}".replace("-", "−") for value in rounded]
-
-
-def verdict_badge(verdict):
-    kind = verdict.replace(" ", "-")
-    return (
-        f'<span class="course-verdict verdict-{kind}">'
-        f'<span aria-hidden="true">{VERDICTS[verdict]}</span> {verdict}</span>'
-    )
-
-
-SIDES = {">": "> {}", ">=": "≥ {}", "<": "< {}", "<=": "≤ {}", "inside": "in {}"}
-
-
 def arm_rows(arm):
     """A row for each condition of an arm; its name and outcome stand once, beside all of them."""
     conditions = [arm, *arm.get("also", [])]
@@ -308,21 +292,6 @@ def arm_table(arms, label):
     return f"""
 <div class="course-scroll" tabindex="0" role="region" aria-label="{escape(label)}">
 <table class="course-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"""
-
-
-def numbers(condition):
-    """Estimate with its unit, interval and threshold of a condition."""
-    unit = f" {escape(condition['unit'])}" if condition["unit"] else ""
-    estimate, low, high = shown(condition["estimate"], condition["low"], condition["high"])
-    limit = condition["threshold"]
-    if isinstance(limit, list):
-        limit = "[" + ", ".join(f"{end:g}" for end in limit) + "]"
-    elif limit is not None:
-        limit = f"{limit:g}"
-    if limit is not None:
-        side = SIDES.get(condition.get("side"), "{}")
-        limit = escape(side.format(limit.replace("-", "−"))) + unit
-    return [estimate + unit, f"[{low}, {high}]", limit or "–"]
 
 
 def seeds_in_words(seeds):
@@ -372,19 +341,6 @@ protocol <code>{escape(claim["protocol"])}</code></dd>
 </section>"""
 
 
-def summary_table(found):
-    rows = "".join(
-        f'<tr><th scope="row"><a href="{escape(href)}">{escape(claim["id"])}</a></th>'
-        f"<td>{escape(claim['claim'])}</td><td>{verdict_badge(claim['verdict'])}</td></tr>"
-        for claim, href in found
-    )
-    return f"""
-<div class="course-scroll" tabindex="0" role="region" aria-label="Verdicts so far">
-<table class="course-table claims-summary"><thead><tr><th scope="col">Claim</th>
-<th scope="col">What people say</th><th scope="col">Verdict</th></tr></thead>
-<tbody>{rows}</tbody></table></div>"""
-
-
 NO_CLAIM = "<p>No claim has been tried yet: no notebook of this build recorded a verdict.</p>"
 
 
@@ -393,8 +349,15 @@ def fill(app, doctree, page):
     if not spots:
         return
     link = app.builder.get_relative_uri
+    part = parts(app.env)
     found = [
-        (claim, f"{link(page, notebook)}#claim-{claim['id']}")
+        {
+            "claim": claim,
+            "href": f"{link(page, notebook)}#claim-{claim['id']}",
+            "page": notebook,
+            "chapter": short_title(app.env, notebook),
+            "part": part.get(notebook, ""),
+        }
         for notebook, claim in in_order(app.env)
     ]
     for spot in spots:
@@ -406,8 +369,10 @@ def fill(app, doctree, page):
             html = summary_table(found)
         else:
             html = "".join(
-                ledger_entry(claim, href, with_papers(app, page, claim["source"]))
-                for claim, href in found
+                ledger_entry(
+                    row["claim"], row["href"], with_papers(app, page, row["claim"]["source"])
+                )
+                for row in found
             )
         spot.replace_self(nodes.raw("", html, format="html"))
 

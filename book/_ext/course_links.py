@@ -7,7 +7,8 @@ Notebooks hold plain CommonMark, because Colab, JupyterLab and GitHub show them 
   links out). A link to a paper that `references.bib` does not know is a warning: what the book says
   of a paper, it cites;
 * the first use of a glossary term on a notebook's page is linked to the glossary, with the
-  definition as hover text.
+  definition as hover text. It is shown by the style sheet too, for who comes by keyboard; where
+  nothing can hover, the first tap shows it and the second follows the link (`terms.js`).
 """
 
 import re
@@ -109,6 +110,32 @@ def link_citations(app, doctree, page):
 
 # --- Glossary -------------------------------------------------------------------------------
 
+HOVER_LENGTH = 200  # characters; a definition's first sentence is shown however long it is
+
+
+class term_link(nodes.reference):
+    """A link to the glossary that carries the definition; other formats write a plain link."""
+
+
+def visit_term_link(self, node):
+    attributes = {"href": node["refuri"], "title": node["reftitle"]}
+    attributes["data-definition"] = node["reftitle"]
+    self.body.append(self.starttag(node, "a", "", CLASS="reference internal", **attributes))
+
+
+def depart_term_link(self, node):
+    self.body.append("</a>")
+
+
+def first_sentences(definition):
+    """As many whole sentences of a definition as hover text has room for; at least one."""
+    first, *others = re.split(r"(?<=[.!?])\s+(?=[A-Z])", definition.strip())
+    for sentence in others:
+        if len(first) + len(sentence) >= HOVER_LENGTH:
+            break
+        first = f"{first} {sentence}"
+    return first
+
 
 def terms(env):
     """By page with a glossary: {term in lower case: (page, id, definition)}."""
@@ -159,11 +186,11 @@ def link_terms(app, doctree, page):
             used.add(name)
             where, anchor, definition = known[name]
             target = app.builder.get_relative_uri(page, where)
-            link = nodes.reference(
+            link = term_link(
                 "",
                 match.group(),
                 refuri=f"{target}#{anchor}",
-                reftitle=definition,
+                reftitle=first_sentences(definition),
                 internal=True,
                 classes=["course-term"],
             )
@@ -203,7 +230,14 @@ def merge(app, env, pages, other):
     terms(env).update({page: found for page, found in terms(other).items() if page in pages})
 
 
+def add_taps(app, page, template, context, doctree):
+    if 'data-definition="' in context.get("body", ""):
+        app.add_js_file("terms.js", loading_method="defer")
+
+
 def setup(app):
+    app.add_node(term_link, html=(visit_term_link, depart_term_link))
+    app.connect("html-page-context", add_taps)
     app.connect("doctree-read", collect_terms)
     app.connect("doctree-read", note_dependencies)
     app.connect("env-purge-doc", purge)
