@@ -138,7 +138,8 @@ def how_to_cite(app, chapter="", target=""):
     if fields is None:
         return ""
     url = fields["url"] + (target if app.config.html_baseurl else "")
-    where = f"“{escape(chapter)}”. In " if chapter else ""
+    stop = "" if chapter.endswith(("?", "!")) else "."
+    where = f"“{escape(chapter)}{stop}” In " if chapter else ""
     sentence = (
         f"{escape(', '.join(fields['people']))} ({fields['year']}). {where}"
         f"<cite>{escape(fields['title'])}</cite>, version {escape(str(fields['version']))}."
@@ -179,10 +180,10 @@ def write_citation(app, doctree, page):
 
 def card(app, page):
     facts = store(app.env)[page]
-    items = [f"{facts['minutes']} minute{'s' * (facts['minutes'] > 1)} to read"]
+    items = [f"about {facts['minutes']} minute{'s' * (facts['minutes'] > 1)} to read"]
     if facts["seconds"] is not None:
-        machine = f" <span>measured: {escape(facts['versions'][1])}</span>"
-        items.append(f"{in_seconds(facts['seconds'])} to run{machine if facts['versions'] else ''}")
+        measured = '<a href="#about-this-chapter">measured</a>' if facts["versions"] else "measured"
+        items.append(f"{in_seconds(facts['seconds'])} to run, {measured}")
     if claims := len(facts["claims"]):
         items.append(f"{claims} claim{'s' * (claims > 1)} on trial")
     written = "".join(f"<li>{item}</li>" for item in items)
@@ -206,12 +207,12 @@ def report_link(app, page):
 
 
 def last_lines(app, page):
-    found = store(app.env)[page]["versions"]
-    ran = (
-        f"<h3>Ran with</h3>\n<p>{escape(found[0])}<br>{escape(found[1])}</p>"
-        if found is not None
-        else ""
-    )
+    facts = store(app.env)[page]
+    ran = ""
+    if facts["versions"] is not None:
+        took = f"{in_seconds(facts['seconds'])} in all" if facts["seconds"] is not None else ""
+        lines = "<br>".join(filter(None, [*map(escape, facts["versions"]), took]))
+        ran = f"<h3>Ran with</h3>\n<p>{lines}</p>"
     title = app.env.titles[page].astext()
     cite = how_to_cite(app, title, app.builder.get_target_uri(page))
     cite = f"<h3>How to cite</h3>\n{cite}" if cite else ""
@@ -267,7 +268,7 @@ def chapter_entry(app, page, number, name, written):
     chapter = written.get(number)
     if chapter is None:
         return (
-            f'<li class="planned"><span class="map-number">{number}</span> {escape(name)}'
+            f'<li class="planned"><span class="map-number">{number} </span>{escape(name)}'
             ' <span class="course-note">planned</span></li>'
         )
     href = app.builder.get_relative_uri(page, chapter)
@@ -278,7 +279,7 @@ def chapter_entry(app, page, number, name, written):
     title = app.env.titles[chapter].astext().partition(":")[2].strip()
     question = f"<br>{escape(title[:1].upper() + title[1:])}" if title else ""
     return (
-        f'<li><span class="map-number">{number}</span> <a href="{escape(href)}">{escape(name)}</a>'
+        f'<li><span class="map-number">{number} </span><a href="{escape(href)}">{escape(name)}</a>'
         f'{question} <span class="course-note">{", ".join(times)}</span></li>'
     )
 

@@ -273,7 +273,7 @@ def summary_row(row):
     return f"""
 <tr role="row" data-verdict="{claim["verdict"]}" data-chapter="{escape(row["page"])}"
 data-part="part {escape(row["part"])}">
-<th role="rowheader" scope="row"><a href="{escape(row["href"])}">{escape(claim["id"])}
+<th role="rowheader" scope="row"><a href="{escape(row["href"])}">{escape(claim["id"])} ·
 {escape(claim["claim"])}</a> <span class="course-note">{escape(row["chapter"])}</span></th>
 <td role="cell">{verdict_badge(claim["verdict"])}</td><td role="cell">{forest(primary)}</td></tr>"""
 
