@@ -72,8 +72,9 @@ def write_sitemap(app, exception):
 
 
 def page_for_missing_pages(app):
-    root = app.config.root_doc
-    yield "404", {"title": "Page not found", "home": app.builder.get_target_uri(root)}, "404.html"
+    home = app.builder.get_target_uri(app.config.root_doc)
+    context = {"title": "Page not found", "home": home, "top": app.config.html_baseurl}
+    yield "404", context, "404.html"
 
 
 def setup(app):

@@ -148,7 +148,7 @@ def how_to_cite(app, chapter="", target=""):
         "author": " and ".join(f"{{{name}}}" for name in fields["people"]),
         "title": f"{{{fields['title']}}}",
         "year": fields["year"],
-        "note": f"{chapter + '. ' if chapter else ''}Version {fields['version']}",
+        "note": f"{chapter + stop + ' ' if chapter else ''}Version {fields['version']}",
         **({"url": url} if url else {}),
     }
     lines = "".join(f"  {name:<6} = {{{value}}},\n" for name, value in entry.items())

@@ -1,0 +1,468 @@
+"""What helps reading: the table of verdicts, a chapter's card and end, the map, terms, addresses.
+
+Three builds of a small book (see test_site.py): without an address, with one, and with faults.
+"""
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from hypothesis import given
+from hypothesis import strategies as st
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from test_site import CLAIM, FIGURE, Book, record
+
+import address  # tools/ is on the path: see pyproject.toml
+from course_lib import evidence, figures
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "book" / "_ext"))
+
+import course_address  # noqa: E402
+import course_chapter  # noqa: E402
+import course_forest  # noqa: E402
+import course_ledger  # noqa: E402
+import course_links  # noqa: E402
+
+# --- The drawing ----------------------------------------------------------------------------------
+
+numbers = st.floats(-1e4, 1e4).map(lambda n: round(n, 3))
+
+
+@st.composite
+def conditions(draw):
+    low, estimate, high = sorted(draw(st.lists(numbers, min_size=3, max_size=3)))
+    side = draw(st.sampled_from(list(course_forest.SIDES)))
+    limit = sorted([draw(numbers), draw(numbers)]) if side == "inside" else draw(numbers)
+    values = {"estimate": estimate, "low": low, "high": high}
+    return {"what": "a − b", "unit": "pp", "side": side, "threshold": limit, **values}
+
+
+def drawn(picture):
+    """The numbers of a picture: share of the width, from 0 to 100."""
+    svg = BeautifulSoup(picture, "html.parser").svg
+
+    def percent(element, name):
+        return float(element[name].removesuffix("%"))
+
+    interval = svg.select_one(".interval")
+    rect = svg.select_one(".wanted")
+    left = percent(rect, "x")
+    return {
+        "label": svg["aria-label"],
+        "role": svg["role"],
+        "interval": (percent(interval, "x1"), percent(interval, "x2")),
+        "estimate": percent(svg.select_one("svg"), "x"),
+        "thresholds": [percent(stroke, "x1") for stroke in svg.select(".threshold")],
+        "wanted": (left, left + percent(rect, "width")),
+    }
+
+
+@given(conditions())
+def test_the_outcome_of_a_condition_is_the_librarys(condition):
+    interval = evidence.Interval(condition["estimate"], condition["low"], condition["high"], 5)
+    limit = condition["threshold"]
+    limit = tuple(limit) if isinstance(limit, list) else limit
+    ours = evidence.Condition("a − b", interval, condition["side"], limit, "pp")
+    assert course_forest.own_outcome(condition) == ours.outcome
+
+
+@given(conditions(), conditions())
+def test_a_picture_shows_the_numbers(condition, other):
+    """The axis read backwards gives the numbers; the interval and the shaded side the outcome."""
+    axis = course_forest.Axis([condition, other])
+    outcome = course_forest.own_outcome(condition)
+    seen = drawn(course_forest.picture(axis, condition, outcome))
+
+    def number(percent):
+        share = (percent - course_forest.MARGIN) / (100 - 2 * course_forest.MARGIN)
+        return math.sinh(axis.low + share * (axis.high - axis.low))
+
+    given_numbers = [condition["low"], condition["high"], condition["estimate"]]
+    given_numbers += course_forest.limits(condition)
+    places = [*seen["interval"], seen["estimate"], *seen["thresholds"]]
+    step = 0.005 / 88 * (axis.high - axis.low)  # places have two decimals
+    for value, place in zip(given_numbers, places, strict=True):
+        assert number(place) == pytest.approx(value, rel=2 * step, abs=2 * step)
+
+    low, high = seen["interval"]
+    first, last = seen["wanted"]
+    if outcome == "holds":
+        assert first - 0.02 <= low
+        assert high <= last + 0.02
+    elif outcome == "fails":
+        assert high <= first + 0.02 or low >= last - 0.02
+    assert seen["role"] == "img"
+
+
+@given(st.lists(conditions(), min_size=1, max_size=6))
+def test_labels_of_an_axis_have_room_and_stand_in_order(found):
+    axis = course_forest.Axis(found)
+    labels = axis.labels()
+    places = [axis.at(label) for label in labels]
+    assert labels
+    assert all(0 <= place <= 100 for place in places)
+    assert all(b - a >= course_forest.GAP - 1e-9 for a, b in zip(places, places[1:], strict=False))
+    assert set(labels) & set(axis.thresholds)
+
+
+def test_a_picture_says_in_words_what_it_shows():
+    also = CLAIM["arms"][1]["also"][0]
+    axis = course_forest.Axis([also])
+    seen = drawn(course_forest.picture(axis, also, "holds"))
+    assert seen["label"] == (
+        "pruned − random: 3.25 pp, interval from 2.50 to 4.00, to be &gt; 0 pp: holds"
+    ).replace("&gt;", ">")
+
+
+def test_what_has_no_number_is_not_drawn():
+    empty = {"estimate": None, "low": None, "high": None, "unit": "", "threshold": None}
+    picture = course_forest.picture(course_forest.Axis([empty]), empty, "undecided")
+    assert 'aria-label="no number: undecided"' in picture
+    assert not re.search("interval|threshold|wanted|<path", picture)
+
+
+def test_each_unit_has_an_axis():
+    arm = {**CLAIM["arms"][1], "also": [{**CLAIM["arms"][1]["also"][0], "unit": "bytes"}]}
+    found = BeautifulSoup(course_forest.forest([arm]), "html.parser").select(".forest")
+    assert [forest.select_one(".forest-scale .forest-name").get_text() for forest in found] == [
+        "pruned − dense (pp)",
+        "pruned − random (bytes)",
+    ]
+
+
+def test_colours_and_marks_are_those_of_the_figures():
+    style = (ROOT / "book/static/reading.css").read_text(encoding="utf-8")
+    for outcome, number in {"holds": 2, "fails": 1, "undecided": 5}.items():  # as figures.forest
+        [colour] = re.findall(rf"^\.forest-{outcome} {{\n  --outcome: (\S+);", style, re.MULTILINE)
+        assert colour == figures.PALETTE[number].lower()
+    assert len(set(course_forest.MARKS.values())) == 3
+    assert course_forest.VERDICTS.keys() == set(evidence.VERDICTS)
+
+
+# --- A chapter's numbers --------------------------------------------------------------------------
+
+
+def test_minutes_to_read():
+    prose = "word " * 400 + "$$ x = 1 $$ <br> [link](https://example.org/a-b-c) <!-- no -->"
+    shown = new_code_cell("x = 1\n\n" * 40)
+    hidden = new_code_cell("x = 1\n" * 400, metadata={"tags": ["hide-input"]})
+    shown.outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": "<figure></figure>" * 3}),
+        nbformat.v4.new_output("display_data", {"text/markdown": "word " * 200}),
+    ]
+    cells = [new_markdown_cell(prose), shown, hidden]
+    # 401 words, 1 equation, 40 lines, 3 figures, 200 words: 2 + 0.3 + 1 + 1 + 1
+    assert course_chapter.minutes_to_read({"cells": cells}) == 5
+    assert course_chapter.minutes_to_read({"cells": []}) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "1 second"), (76.62, "77 seconds"), (99.4, "99 seconds"), (150, "2.5 minutes")],
+)
+def test_a_time_in_words(seconds, said):
+    assert course_chapter.in_seconds(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("definition", "shown"),
+    [
+        ("One.", "One."),
+        ("One. Two, e.g. this.", "One. Two, e.g. this."),
+        ("One. " + "Two " * 60 + "end.", "One."),
+        ("Long " * 60 + "end. Two.", "Long " * 60 + "end."),
+    ],
+)
+def test_hover_text_is_whole_sentences(definition, shown):
+    assert course_links.first_sentences(definition) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://github.com/Owner/Name", "https://github.com/o/O.github.io", "https://github.com/o/n"],
+)
+def test_the_site_stands_where_the_readme_says(url):
+    assert course_address.pages_address(url) == address.site_link(url)
+    assert course_address.pages_address(url + ".git") == address.site_link(url)
+
+
+def test_elsewhere_than_on_github_no_address_is_made_up():
+    assert course_address.pages_address("https://example.org/owner/name") == ""
+
+
+# --- The built pages ------------------------------------------------------------------------------
+
+PARTS = """\
+format: jb-book
+root: book/home
+parts:
+- caption: I Sparse weights
+  chapters:
+  - file: notebooks/01_one
+- caption: Reference
+  chapters:
+  - file: book/ledger
+  - file: book/glossary
+  - file: book/references
+"""
+
+PAGE = """\
+# Home
+
+```{claims-summary}
+```
+
+```{chapter-map}
+I Sparse weights: 01 One · 02 Two & more
+II Sparse features: 05 Five
+```
+
+```{course-citation}
+```
+"""
+
+CARD = """\
+# 01 · One: how much can go?
+
+| | |
+|---|---|
+| **You need first** | a mask |
+| **To read** | about 999 minutes |
+| **To run** | about 998 minutes |
+
+A mask.
+"""
+
+SETUP = """\
+print("course_lib 9.9 · Python 3.99")
+print("device cpu · 2 CPU cores · seeds: in the protocol below")"""
+
+CITATION = """\
+cff-version: 1.2.0
+title: "Sparse & so on"
+authors:
+  - name: The authors
+  - given-names: Ada
+    family-names: Lovelace
+version: 0.1.0
+"""
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    book = Book(tmp_path_factory.mktemp("reading") / "book")
+    book.write("_toc.yml", PARTS)
+    book.write("book/home.md", PAGE)
+    book.write("CITATION.cff", CITATION)
+    cells = [
+        new_markdown_cell(CARD),
+        new_code_cell(SETUP, metadata={"tags": ["setup"]}),
+        new_code_cell(record(CLAIM)),
+        new_code_cell(FIGURE),
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(
+        new_notebook(metadata=kernel, cells=cells), book.folder / "notebooks/01_one.ipynb"
+    )
+    return book
+
+
+@pytest.fixture(scope="module")
+def plain(book):
+    result = book.build()
+    assert result.code == 0, result.log
+    result.sitemap = (book.folder / "_build/html/sitemap.xml").is_file()
+    return result
+
+
+@pytest.fixture(scope="module")
+def with_address(book, plain):
+    book.set_address("https://github.com/Owner/Name")
+    result = book.build()
+    assert result.code == 0, result.log
+    result.sitemap = (book.folder / "_build/html/sitemap.xml").read_text(encoding="utf-8")
+    return result
+
+
+def page(result, name):
+    return BeautifulSoup(result.pages[name], "html.parser")
+
+
+def words(element):
+    return " ".join(element.get_text(" ").split())
+
+
+@pytest.mark.slow
+def test_the_numbers_of_the_table_are_those_of_claims_json(plain):
+    [claim] = plain.json["claims.json"]
+    [row] = page(plain, "book/home.html").select(".claims-summary tbody tr")
+    assert row.a["href"] == "../" + claim["href"]
+    assert words(row.th) == "Z1 · Zeros are <free> & easy 01 · One"
+    assert words(row.td) == "✗ not supported"
+    assert row["data-verdict"] == claim["verdict"]
+    assert (row["data-chapter"], row["data-part"]) == ("notebooks/01_one", "part I Sparse weights")
+    # Its primary arm has two conditions, each drawn with an outcome of its own.
+    [arm] = [arm for arm in claim["arms"] if arm["primary"]]
+    items = row.select(".forest li")
+    assert [item["class"] for item in items] == [["forest-fails"], ["forest-holds"]]
+    for item, condition in zip(items, [arm, *arm["also"]], strict=True):
+        estimate, low, high = course_forest.shown(
+            condition["estimate"], condition["low"], condition["high"]
+        )
+        label = item.svg["aria-label"]
+        assert f"{condition['what']}: {estimate} pp, interval from {low} to {high}, to be" in label
+    assert "second arm" not in words(row), "an exploratory arm does not decide"
+
+
+@pytest.mark.slow
+def test_the_filter_is_only_where_the_table_is(plain):
+    form = page(plain, "book/home.html").select_one("form.claims-filter")
+    assert form.has_attr("hidden"), "without JavaScript it would do nothing"
+    for control in form.select("select, input"):
+        assert control.find_parent("label"), f"{control['name']} has no label"
+    assert [option.get_text() for option in form.select("[name=chapter] option")] == [
+        "all",
+        "Part I Sparse weights",
+        "01 · One",
+    ]
+    loaded = {name for name, html in plain.pages.items() if "claims.js" in html}
+    assert loaded == {"book/home.html"}
+
+
+@pytest.mark.slow
+def test_the_card_says_one_thing(plain):
+    chapter = page(plain, "notebooks/01_one.html")
+    card = chapter.select_one("h1 + ul.chapter-card")
+    [seconds] = plain.json["timings.json"].values()
+    assert words(card) == (
+        f"about 1 minute to read {course_chapter.in_seconds(seconds)} to run, measured "
+        "1 claim on trial"
+    )
+    assert chapter.find(id=card.a["href"].removeprefix("#"))
+    assert "999" not in words(chapter.article)
+    assert "998" not in words(chapter.article)
+    assert "You need first" in words(chapter.article)
+
+
+@pytest.mark.slow
+def test_the_end_of_a_chapter(plain, with_address):
+    end = page(plain, "notebooks/01_one.html").select_one("aside.chapter-end")
+    text = words(end)
+    assert "course_lib 9.9 · Python 3.99 device cpu · 2 CPU cores" in text
+    assert "seeds" not in text
+    year = re.search(r'copyright: "(\d+)"', (ROOT / "_config.yml").read_text())[1]
+    assert f"The authors, Ada Lovelace ({year}). “01 · One: how much can go?” In" in text
+    assert "author = {{The authors} and {Ada Lovelace}}," in text
+    assert not end.select('a[href^="http"]'), "there is no address to link to"
+
+    end = page(with_address, "notebooks/01_one.html").select_one("aside.chapter-end")
+    here = "https://owner.github.io/Name/notebooks/01_one.html"
+    assert f"url = {{{here}}}" in words(end)
+    [report] = [link["href"] for link in end.select("a") if "mistake" in link.get_text()]
+    asked = parse_qs(urlsplit(report).query)
+    assert report.startswith("https://github.com/Owner/Name/issues/new?")
+    assert asked["title"] == ["Mistake in 01 · One"]
+    assert "notebooks/01_one" in asked["body"][0]
+    assert not page(with_address, "book/home.html").select("aside.chapter-end, .chapter-card")
+
+
+@pytest.mark.slow
+def test_previous_and_next(plain):
+    chapter = page(plain, "notebooks/01_one.html")
+    assert chapter.select_one("a.left-prev")["href"] == "../book/home.html"
+    assert chapter.select_one("a.right-next")["href"] == "../book/ledger.html"
+
+
+@pytest.mark.slow
+def test_the_map_links_what_is_written(plain):
+    entries = page(plain, "book/home.html").select(".chapter-map li")
+    one, *planned = entries
+    assert one.a["href"] == "../notebooks/01_one.html"
+    assert words(one).startswith("01 One How much can go? 1 min to read, ")
+    assert [words(entry) for entry in planned] == ["02 Two & more planned", "05 Five planned"]
+    assert not any(entry.find("a") for entry in planned)
+
+
+@pytest.mark.slow
+def test_the_course_is_cited_with_its_address_once_it_has_one(plain, with_address):
+    assert "Sparse & so on , version 0.1.0." in words(page(plain, "book/home.html").article)
+    found = page(with_address, "book/home.html").select("article a")
+    assert "https://owner.github.io/Name/" in [link["href"] for link in found]
+
+
+@pytest.mark.slow
+def test_a_term_carries_its_definition(plain):
+    chapter = page(plain, "notebooks/01_one.html")
+    [term] = chapter.select("a.course-term")
+    assert term["title"] == term["data-definition"] == "Says which weights are kept."
+    assert chapter.select('script[src*="terms.js"]')
+    assert not page(plain, "book/home.html").select('script[src*="terms.js"]')
+
+
+@pytest.mark.slow
+def test_canonical_addresses_and_a_sitemap_only_with_an_address(plain, with_address):
+    assert not plain.sitemap
+    assert not any('rel="canonical"' in html for html in plain.pages.values())
+
+    root = "https://owner.github.io/Name/"
+    pages = ["book/glossary", "book/home", "book/ledger", "book/references", "notebooks/01_one"]
+    listed = re.findall("<loc>(.*?)</loc>", with_address.sitemap)
+    assert listed == [f"{root}{name}.html" for name in pages]
+    for name in pages:
+        [link] = page(with_address, f"{name}.html").select('link[rel="canonical"]')
+        assert link["href"] == f"{root}{name}.html"
+
+
+@pytest.mark.slow
+def test_the_page_for_missing_pages_needs_no_other_file(plain, with_address):
+    for result in (plain, with_address):
+        missing = page(result, "404.html")
+        assert missing.html["lang"] == "en"
+        assert not missing.select("link, [src]"), "a relative address is wrong at another depth"
+        assert missing.form["action"] == "search.html"
+        targets = [link["href"] for link in missing.select("a")]
+        assert targets == ["book/home.html", "search.html"]
+        assert set(targets) <= set(result.pages)
+    assert page(plain, "404.html").base is None
+    assert page(with_address, "404.html").base["href"] == "https://owner.github.io/Name/"
+
+
+# --- Faults ---------------------------------------------------------------------------------------
+
+
+def test_claims_that_cannot_be_drawn_are_named():
+    assert course_ledger.faults({**CLAIM, "arms": []}) == ["field 'arms' is empty"]
+    [fault] = course_ledger.faults({**CLAIM, "verdict": "true"})
+    assert fault.startswith("field 'verdict' is 'true'; it must be one of 'supported'")
+
+
+@pytest.mark.slow
+def test_faults_fail_the_build(tmp_path):
+    book = Book(tmp_path / "book")
+    broken = {
+        "01_one": {**CLAIM, "id": "Z1", "arms": []},
+        "02_two": {**CLAIM, "id": "Z2", "verdict": "perhaps"},
+    }
+    for name, claim in broken.items():
+        cells = [new_markdown_cell(f"# {name}"), new_code_cell(record(claim))]
+        book.add_notebook(name, new_notebook(cells=cells))
+    book.write("book/home.md", "# Home\n\n```{chapter-map}\nI Weights: 01 One\n```\n")
+    book.write("book/ledger.md", "# Ledger\n\n```{chapter-map}\nI Weights: One\n```\n")
+    book.write("CITATION.cff", json.dumps({"authors": [], "version": 1}))
+    result = book.build()
+    assert result.code != 0, result.log
+    for pattern in (
+        r"claim 'Z1': field 'arms' is empty",
+        r"claim 'Z2': field 'verdict' is 'perhaps'; it must be one of",
+        r"home.*the map lacks notebooks/02_two",
+        r"ledger\.md.*a line of the map is 'I Part: 01 Name · 02 Name'.*got 'I Weights: One'",
+        r"CITATION\.cff has no title",
+    ):
+        assert re.search(pattern, result.log, re.DOTALL), f"{pattern} not in:\n{result.log}"
