@@ -669,6 +669,8 @@ def test_the_key_follows_what_a_notebook_depends_on(cache, modules, monkeypatch)
         ("course_lib/two.py", True),
         ("course_lib/three.py", True),
         ("course_lib/style.css", True),
+        ("course_lib/sheets/style.css", True),
+        ("course_lib/part/script.js", False),
         ("constraints.txt", True),
         ("results/grid.csv", True),
         ("results/other.csv", False),

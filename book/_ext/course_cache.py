@@ -114,12 +114,15 @@ def notebook_key(notebook, source):
     # jupyter-cache hands back the stored cells whole: without this, a changed tag has no effect.
     parts += [("cell", cell.get("metadata", {})) for cell in cells]
     files = {modules[module] for module in used}
-    if used:
-        files |= {
-            path
-            for path in root.rglob("*")
-            if path.is_file() and path.suffix not in (".py", ".pyc")
-        }
+    # Scripts, styles and data of a package count with any module in its folder.
+    folders = {file.parent for file in files}
+    files |= {
+        path
+        for path in root.rglob("*")
+        if path.is_file()
+        and path.suffix not in (".py", ".pyc")
+        and next((f for f in path.parents if (f / "__init__.py").is_file()), None) in folders
+    }
     text = code + "".join(f.read_text(encoding="utf-8") for f in files if f.suffix == ".py")
     # A stored table counts where it is named.
     files |= {p for p in Path(source, "results").glob("*") if p.is_file() and p.stem in text}

@@ -17,11 +17,13 @@ function shape(tag, attributes = {}, text = "") {
   return made;
 }
 
-// The element that holds a whole figure. JupyterLab must not take its arrow keys as shortcuts.
+// The element that holds a whole figure.
 function frame(label) {
-  const look = { class: "moving-figure", role: "group", "aria-label": label };
-  return element("div", { ...look, "data-lm-suppress-shortcuts": "true" });
+  return element("div", { class: "moving-figure", role: "group", "aria-label": label });
 }
+
+// What takes the focus has this attribute, or JupyterLab takes its arrow keys as shortcuts.
+const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
 
 let count = 0;
 function uniqueId(what) {
@@ -105,7 +107,8 @@ function draggable({ svg, px }, moved) {
 // A labelled slider over whole numbers. `read(value)` says a value in words.
 function slider({ label, max, value, read }, moved) {
   const id = uniqueId("slider");
-  const input = element("input", { id, type: "range", min: 0, max, step: 1, value });
+  const range = { type: "range", min: 0, max, step: 1, value };
+  const input = element("input", { id, ...range, ...OWN_KEYS });
   const output = element("output", { for: id, "aria-hidden": "true" });
   const set = (next) => {
     input.value = next;
