@@ -1,0 +1,42 @@
+"""Pruning: which weights go (scores), how many and from where (masks), and when (schedules).
+
+A mask m is a plain dictionary of booleans by parameter name, True where a weight stays. A masked
+network computes with m ⊙ W, so a pruned weight is exactly zero whatever the optimiser does.
+Chapter 01 introduces every function here.
+"""
+
+from course_lib.pruning.exchange import load, save
+from course_lib.pruning.layers import PRUNABLE, Masks, Scores
+from course_lib.pruning.masked import Masked, apply, density, masks, prune, remove, sparsity
+from course_lib.pruning.rules import each, global_mask, layerwise_mask
+from course_lib.pruning.schedules import cubic_sparsity, gradual, iterative_sparsities
+from course_lib.pruning.scores import magnitude, random, weights
+
+__all__ = [  # in the order of the API page
+    "PRUNABLE",
+    "Masks",
+    "Scores",
+    # what to remove
+    "weights",
+    "magnitude",
+    "random",
+    # how many, and from where
+    "global_mask",
+    "layerwise_mask",
+    "each",
+    # masked networks
+    "Masked",
+    "apply",
+    "masks",
+    "prune",
+    "remove",
+    "sparsity",
+    "density",
+    # when
+    "cubic_sparsity",
+    "gradual",
+    "iterative_sparsities",
+    # files
+    "save",
+    "load",
+]
