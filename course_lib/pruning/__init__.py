@@ -5,12 +5,14 @@ network computes with m ⊙ W, so a pruned weight is exactly zero whatever the o
 Chapter 01 introduces every function here.
 """
 
+from course_lib.pruning.cutting import shrink
 from course_lib.pruning.exchange import load, save
 from course_lib.pruning.layers import PRUNABLE, Masks, Scores
 from course_lib.pruning.masked import Masked, apply, density, masks, prune, remove, sparsity
 from course_lib.pruning.rules import each, global_mask, layerwise_mask
 from course_lib.pruning.schedules import cubic_sparsity, gradual, iterative_sparsities
 from course_lib.pruning.scores import magnitude, random, weights
+from course_lib.pruning.structured import n_m_mask, units
 
 __all__ = [  # in the order of the API page
     "PRUNABLE",
@@ -24,6 +26,8 @@ __all__ = [  # in the order of the API page
     "global_mask",
     "layerwise_mask",
     "each",
+    "units",
+    "n_m_mask",
     # masked networks
     "Masked",
     "apply",
@@ -32,6 +36,8 @@ __all__ = [  # in the order of the API page
     "remove",
     "sparsity",
     "density",
+    # smaller networks
+    "shrink",
     # when
     "cubic_sparsity",
     "gradual",

@@ -24,7 +24,7 @@ def global_mask(scores: Scores, sparsity: float, *, within: Masks | None = None)
         ValueError: if `sparsity` is outside [0, 1] or below what `within` has pruned already, or
             the scores are empty, hold a NaN, or do not fit `within`.
     """
-    scores = _checked(scores, within)
+    scores = checked_scores(scores, within)
     flat = torch.cat([score.flatten() for score in scores.values()])
     keep = _keep_largest(flat, sparsity, "all layers")
     parts = keep.split([score.numel() for score in scores.values()])
@@ -47,7 +47,7 @@ def layerwise_mask(
     Raises:
         ValueError: as `global_mask`, or if a layer has no share.
     """
-    scores = _checked(scores, within)
+    scores = checked_scores(scores, within)
     shares = sparsity if isinstance(sparsity, Mapping) else dict.fromkeys(scores, sparsity)
     if set(shares) != set(scores):
         raise ValueError(
@@ -99,7 +99,7 @@ def _keep_largest(scores: Tensor, sparsity: float, where: str) -> Tensor:
     return keep
 
 
-def _checked(scores: Scores, within: Masks | None) -> dict[str, Tensor]:
+def checked_scores(scores: Scores, within: Masks | None) -> dict[str, Tensor]:
     """Return the scores with −∞ where `within` pruned already, or say what is wrong with them."""
     if not scores or any(score.numel() == 0 for score in scores.values()):
         raise ValueError("scores are empty: there is nothing to prune")
