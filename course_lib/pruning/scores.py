@@ -1,15 +1,20 @@
 """What to remove: a score for each weight. The lowest go first.
 
-Scores are a plain dictionary of tensors by parameter name, of the weights' shapes.
+Scores are a plain dictionary of tensors by parameter name, of the weights' shapes. `magnitude` and
+`random` need the network alone; the others need data, because they ask what a weight does to the
+loss.
 """
 
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
+from course_lib.data import Split
 from course_lib.networks import StackedLinear
-from course_lib.pruning.layers import prunable
+from course_lib.pruning.layers import is_whole, prunable
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -59,3 +64,127 @@ def random(model: nn.Module, *, seed: int | Sequence[int]) -> dict[str, Tensor]:
     else:
         drawn = draw(shapes, seed)
     return {name: score.to(found[name].device) for name, score in drawn.items()}
+
+
+def snip(model: nn.Module, batch: Split) -> dict[str, Tensor]:
+    """Score each weight by what switching it off would do to the loss, to first order.
+
+    Give each weight a switch c = 1. The score is `|∂L/∂c| = |g ⊙ W|`, where g is the gradient of
+    the loss L on one batch (Lee et al. 2019, 1810.02340, taken before training; their division by
+    the sum changes no rank and is left out).
+
+    `prune(model, 0.9, score=lambda m: snip(m, batch))` prunes by it.
+
+    Args:
+        model: a classifier, masked or not; it stays as it is. The loss is taken in `eval` mode.
+        batch: inputs `(n, d)` and labels `(n,)`; for a stack of S networks `(S, n, d)`, `(S, n)`.
+
+    Raises:
+        ValueError: if the batch is empty or inputs and labels differ in number.
+    """
+    return {name: product.abs() for name, product in _gradient_times_weight(model, batch).items()}
+
+
+def taylor(
+    model: nn.Module, split: Split, *, batch_size: int = 60, units: bool = False
+) -> dict[str, Tensor]:
+    """Score each weight by its squared first-order effect on the loss, a mean over batches.
+
+    The score is the mean over mini-batches of (g ⊙ W)² (Molchanov et al. 2019, 1906.10771). The
+    square is taken in each batch: over all data, the gradient of a trained network is nearly zero,
+    and gains and losses cancel.
+
+    Args:
+        model: a classifier, masked or not; it stays as it is. The loss is taken in `eval` mode.
+        split: items as in `snip`, cut into batches in their order.
+        batch_size: items in a batch; the last may hold fewer.
+        units: whether to score a neuron or channel as a whole, (Σ g ⊙ W)² over its weights. Each
+            weight then has an equal part of it, so that `units(rule, norm=1)` puts it together.
+
+    Raises:
+        ValueError: as `snip`, or if `batch_size` is below one.
+    """
+    if not is_whole(batch_size) or batch_size < 1:
+        raise ValueError(f"batch_size counts items, at least 1; got {batch_size!r}")
+    layers, total, n_batches = prunable(model), {}, 0
+    items = split.y.ndim - 1  # the dimension of the items: 0, for a stack 1
+    batches = zip(split.x.split(batch_size, items), split.y.split(batch_size, items), strict=False)
+    for x, y in batches:
+        n_batches += 1
+        for name, product in _gradient_times_weight(model, Split(x, y)).items():
+            if units:
+                first = 2 if isinstance(layers[name], StackedLinear) else 1
+                row = tuple(range(first, product.ndim))  # all but (n_out,), for a stack (S, n_out)
+                effect = product.sum(row, keepdim=True).square()
+                product = (effect / product[(0,) * first].numel()).expand_as(product)
+            else:
+                product = product.square()
+            total[name] = total.get(name, 0) + product
+    return {name: score / n_batches for name, score in total.items()}
+
+
+class Movement:
+    """Score each weight by how far training moved it away from zero: S = −Σ g ⊙ W.
+
+    The sum runs over the steps of a training (Sanh et al. 2020, 2005.07683). A step of gradient
+    descent changes W by −g, so a weight that grows in size has g ⊙ W < 0 and gains. A large weight
+    that shrinks loses, which `magnitude` would not see. ::
+
+        movement = Movement()
+        training.fit(model, splits, steps=300, seed=0, on_step=movement)
+        prune(model, 0.9, score=movement.scores)
+
+    To prune while it trains, call it and `gradual(…, score=movement.scores)` in one `on_step`,
+    this one first. Pruned weights get no gradient and no score.
+    """
+
+    def __init__(self):
+        self._sums: dict[str, Tensor] = {}
+        self._before: dict[str, Tensor] = {}
+
+    def __call__(self, step: int, model: nn.Module) -> None:
+        """Add the step that lies behind; `training.fit` calls this before each and at the end."""
+        for name, layer in prunable(model).items():
+            masked = parametrize.is_parametrized(layer, "weight")
+            weight = layer.parametrizations.weight.original if masked else layer.weight
+            if step > 0 and name in self._before:  # the gradient is of where the weight was
+                moved = -weight.grad * self._before[name]
+                self._sums[name] = self._sums.get(name, 0) + moved
+            self._before[name] = weight.detach().clone()
+
+    def scores(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the sums so far, for the `weights` of the model.
+
+        Raises:
+            ValueError: if no step was added, or these were steps of another network.
+        """
+        shapes = {name: weight.shape for name, weight in weights(model).items()}
+        if {name: total.shape for name, total in self._sums.items()} != shapes:
+            raise ValueError(
+                "movement has no steps of this network: train it with on_step=movement first"
+            )
+        return {name: total.clone() for name, total in self._sums.items()}
+
+
+def _gradient_times_weight(model: nn.Module, batch: Split) -> dict[str, Tensor]:
+    """Return g ⊙ W for the mean loss over the batch, of each network in a stack."""
+    x, y = batch.x, batch.y
+    if y.numel() == 0 or x.shape[: y.ndim] != y.shape:
+        raise ValueError(
+            "a batch holds at least one item, and a label for each; "
+            f"got inputs {tuple(x.shape)} and labels {tuple(y.shape)}"
+        )
+    device = next(iter(weights(model).values())).device
+    training = model.training
+    model.eval()  # batch norm would count this batch, and dropout would move the generator
+    with torch.enable_grad(), parametrize.cached():  # cached: the weight that the model uses
+        used = {name: layer.weight for name, layer in prunable(model).items()}
+        logits = model(x.to(device))
+        losses = F.cross_entropy(logits.flatten(0, -2), y.to(device).flatten())
+        n_networks = y.numel() // y.shape[-1]  # one loss each, added up: none sees another
+        gradients = torch.autograd.grad(losses * n_networks, list(used.values()))
+    model.train(training)
+    return {
+        name: (gradient * weight).detach()
+        for (name, weight), gradient in zip(used.items(), gradients, strict=True)
+    }

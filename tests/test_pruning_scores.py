@@ -1,0 +1,257 @@
+"""Scores that ask the data: against autograd by hand, finite differences and recorded steps."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from course_lib import data, networks, pruning, training
+from course_lib.data import Split
+
+
+def batch(n=12, dim=16, classes=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, dim, generator=generator, dtype=torch.float64)
+    return Split(x, torch.randint(0, classes, (n,), generator=generator))
+
+
+def net(kind, seed=0):
+    build = {
+        "mlp": lambda: networks.mlp((16, 5, 4, 3), activation=nn.Tanh, seed=seed),
+        "conv": lambda: networks.convnet((2, 3), side=4, n_classes=3, seed=seed),
+        "batch norm": lambda: networks.initialise(
+            nn.Sequential(
+                nn.Linear(16, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Dropout(), nn.Linear(5, 3)
+            ),
+            seed=seed,
+        ),
+    }[kind]
+    with torch.random.fork_rng():  # layers of PyTorch's own draw their weights from it
+        model = build()
+    generator = torch.Generator().manual_seed(seed + 50)
+    for parameter in model.parameters():  # biases that are not zero
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model.double()
+
+
+def loss(model, split):
+    return F.cross_entropy(model(split.x), split.y)
+
+
+def assert_close(got, expected):
+    assert list(got) == list(expected)
+    for name in expected:
+        assert torch.allclose(got[name], expected[name], rtol=1e-9, atol=1e-12), name
+        assert (expected[name] != 0).any(), "without this, the test proves nothing"
+
+
+def test_snip_of_one_linear_layer_is_its_closed_form():
+    model = networks.mlp((16, 3), seed=0).double()
+    split = batch()
+    with torch.no_grad():
+        p = torch.softmax(model(split.x), dim=1) - F.one_hot(split.y, 3)
+        gradient = p.T @ split.x / len(split.y)
+        expected = {"0.weight": (gradient * model[0].weight).abs()}
+    assert_close(pruning.snip(model, split), expected)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv", "batch norm"])
+def test_snip_is_the_slope_of_the_loss_in_each_weight_s_switch(kind):
+    """Lee et al.'s definition, by finite differences of the loss with weights c ⊙ W at c = 1."""
+    model, split, h = net(kind), batch(), 1e-5
+    scores = pruning.snip(model, split)
+    model.eval()
+    for name, score in scores.items():
+        weight = model.get_parameter(name).data
+        original = weight.clone()
+        for place in torch.arange(weight.numel())[:: max(1, weight.numel() // 10)]:
+            found = []
+            for c in (1 + h, 1 - h):
+                weight.view(-1)[place] = c * original.view(-1)[place]
+                found.append(loss(model, split).item())
+            weight.copy_(original)
+            slope = abs(found[0] - found[1]) / (2 * h)
+            assert score.flatten()[place].item() == pytest.approx(slope, rel=1e-4, abs=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_taylor_is_the_mean_square_over_batches(kind):
+    model, split = net(kind), batch(n=11)
+    expected = dict.fromkeys(pruning.weights(model), 0)
+    joint = dict(expected)
+    for rows in (slice(0, 4), slice(4, 8), slice(8, 11)):  # the last batch is smaller
+        model.zero_grad()
+        loss(model, Split(split.x[rows], split.y[rows])).backward()
+        for name in expected:
+            weight = model.get_parameter(name)
+            product = (weight.grad * weight).detach()
+            expected[name] = expected[name] + product**2 / 3
+            joint[name] = joint[name] + product.flatten(1).sum(1) ** 2 / 3
+    assert_close(pruning.taylor(model, split, batch_size=4), expected)
+    by_unit = pruning.taylor(model, split, batch_size=4, units=True)
+    assert_close({n: s.flatten(1).sum(1) for n, s in by_unit.items()}, joint)
+    assert all(score.flatten(1).std(1).max() < 1e-12 for score in by_unit.values())
+    assert all(by_unit[n].shape == weight.shape for n, weight in pruning.weights(model).items())
+    # Over all data at once it would be another score: what the square is taken of matters.
+    at_once = pruning.taylor(model, split, batch_size=99)
+    assert not torch.allclose(at_once[name], expected[name], rtol=0.1)
+    assert_close({n: s.sqrt() for n, s in at_once.items()}, pruning.snip(model, split))
+
+
+def test_taylor_for_whole_units_chooses_them():
+    model, split = net("mlp"), batch()
+    rule = pruning.units(pruning.global_mask, norm=1)
+    scores = pruning.taylor(model, split, units=True)
+    totals = torch.cat([scores[n].sum(1) for n in ("0.weight", "2.weight")])
+    masks = rule(scores, 3 / 9)
+    gone = torch.cat([~masks[n].any(1) for n in ("0.weight", "2.weight")])
+    assert set(totals[gone].tolist()) == set(totals.sort().values[:3].tolist())
+
+
+@pytest.mark.parametrize("score", [pruning.snip, pruning.taylor])
+@pytest.mark.parametrize("kind", ["mlp", "conv", "batch norm"])
+def test_scoring_leaves_the_model_as_it_was(score, kind, global_generators):
+    model = net(kind).train()
+    state = copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        score(model, batch())
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert model.training
+
+
+@pytest.mark.parametrize("score", [pruning.snip, pruning.taylor])
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_pruned_weights_score_zero_and_others_as_in_the_network_with_zeros(score, kind):
+    model = net(kind)
+    masks = pruning.prune(model, 0.5)
+    plain = pruning.remove(copy.deepcopy(model))
+    scores = score(model, batch())
+    assert_close(scores, score(plain, batch()))
+    assert all((scores[name][~mask] == 0).all() for name, mask in masks.items())
+    pruning.prune(model, 0.7, score=lambda m: score(m, batch()))
+    assert pruning.sparsity(model) == pytest.approx(0.7, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [pruning.snip, pruning.taylor, lambda m, s: pruning.taylor(m, s, batch_size=5, units=True)],
+)
+def test_a_stack_scores_each_network_as_alone(score):
+    alone, splits = [net("mlp", seed) for seed in (0, 1)], [batch(seed=s) for s in (0, 1)]
+    both = Split(torch.stack([s.x for s in splits]), torch.stack([s.y for s in splits]))
+    scores = score(networks.stack(alone), both)
+    for i in (0, 1):
+        assert_close({n: s[i] for n, s in scores.items()}, score(alone[i], splits[i]))
+
+
+# --- Movement -------------------------------------------------------------------------------------
+
+
+class Recording(torch.optim.SGD):
+    """An optimiser that keeps −Σ g ⊙ W of each matrix itself, at the moment it takes a step."""
+
+    def __init__(self, parameters, **settings):
+        super().__init__(parameters, momentum=0.9, **settings)
+        self.matrices = [p for p in self.param_groups[0]["params"] if p.ndim > 1]
+        self.sums = [torch.zeros_like(p) for p in self.matrices]
+
+    def step(self):
+        for total, p in zip(self.sums, self.matrices, strict=True):
+            total -= p.grad * p.detach()
+        super().step()
+
+
+def train(model, movement, steps=7, seed=0, also=None):
+    kept = []
+
+    def optimiser(parameters, **settings):
+        kept.append(Recording(parameters, **settings))
+        return kept[0]
+
+    def on_step(step, m):
+        movement(step, m)
+        if also is not None:
+            also(step, m)
+
+    training.fit(
+        model, data.digits(0), steps=steps, seed=seed, optimiser=optimiser, learning_rate=0.05,
+        weight_decay=0.1, on_step=on_step, device="cpu",
+    )  # fmt: skip
+    return kept[0].sums
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_movement_is_minus_the_sum_of_gradient_times_weight(masked):
+    model, movement = networks.mlp((64, 9, 10), seed=0), pruning.Movement()
+    masks = pruning.prune(model, 0.4) if masked else pruning.masks(model)
+    expected = train(model, movement)
+    scores = movement.scores(model)
+    assert list(scores) == ["0.weight", "2.weight"]
+    for (name, score), total in zip(scores.items(), expected, strict=True):
+        assert torch.allclose(score, total, rtol=1e-5, atol=1e-7)
+        assert (score[masks[name]] > 0).any()
+        assert (score[masks[name]] < 0).any()
+        assert (score[~masks[name]] == 0).all()
+    # A second training adds its own steps, and no step between the two.
+    for total, more in zip(expected, train(model, movement, seed=1), strict=True):
+        total += more
+    for score, total in zip(movement.scores(model).values(), expected, strict=True):
+        assert torch.allclose(score, total, rtol=1e-5, atol=1e-7)
+    pruning.prune(model, 0.8, score=movement.scores)
+    assert pruning.sparsity(model) == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_weight_that_grows_gains_and_one_that_shrinks_loses():
+    """Plain gradient descent on one weight each: toward its target, away from zero or to it."""
+    model = nn.Sequential(nn.Linear(2, 1, bias=False))
+    model[0].weight.data = torch.tensor([[0.5, 3.0]])  # targets: 2 and 1
+    movement, before = pruning.Movement(), model[0].weight.detach().clone()
+    for step in range(5):
+        movement(step, model)
+        model.zero_grad()
+        (model[0].weight - torch.tensor([[2.0, 1.0]])).square().sum().backward()
+        model[0].weight.data -= 0.1 * model[0].weight.grad
+    movement(5, model)
+    score = movement.scores(model)["0.weight"]
+    assert score[0, 0] > 0 > score[0, 1]
+    assert (model[0].weight.abs() > before.abs()).tolist() == [[True, False]]
+    # By magnitude the shrinking weight is the larger one to start with.
+    assert pruning.global_mask({"w": score}, 0.5)["w"].tolist() == [[True, False]]
+    assert pruning.global_mask({"w": before}, 0.5)["w"].tolist() == [[False, True]]
+
+
+def test_movement_prunes_gradually_while_it_trains():
+    model, movement = networks.convnet((3, 4), seed=0), pruning.Movement()
+    also = pruning.gradual(0.8, start=2, end=12, every=5, score=movement.scores)
+    train(model, movement, steps=14, also=also)
+    assert pruning.sparsity(model) == pytest.approx(0.8, abs=0.01)
+    scores, masks = movement.scores(model), pruning.masks(model)
+    assert all(torch.isfinite(score).all() for score in scores.values())
+    assert all((scores[n][~m] != 0).any() for n, m in masks.items()), "scores from before pruning"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: pruning.snip(m, batch(n=0)), "at least one item"),
+        (lambda m: pruning.taylor(m, batch(n=0)), "at least one item"),
+        (lambda m: pruning.snip(m, Split(batch().x, batch(n=5).y)), "(12, 16) and labels (5,)"),
+        (lambda m: pruning.taylor(m, batch(), batch_size=0), "batch_size counts items"),
+        (lambda m: pruning.snip(nn.Sequential(nn.ReLU()), batch()), "nothing to prune"),
+        (lambda m: pruning.Movement().scores(m), "no steps of this network"),
+    ],
+)
+def test_bad_input_to_scores(call, message):
+    with pytest.raises(ValueError) as error:
+        call(net("mlp"))
+    assert message in str(error.value)
+
+
+def test_movement_of_another_network_is_refused():
+    movement = pruning.Movement()
+    train(networks.mlp((64, 9, 10), seed=0), movement, steps=2)
+    with pytest.raises(ValueError, match="no steps of this network"):
+        movement.scores(networks.mlp((64, 8, 10), seed=0))
