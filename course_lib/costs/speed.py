@@ -70,8 +70,8 @@ def kernel(name: str, weight: Tensor, mask: Tensor, x: Tensor) -> Callable[[], A
 
     * `"dense"`: the weight before pruning, as `nn.Linear` does it, without a bias.
     * `"dense with zeros"`: the same after pruning.
-    * `"torch CSR"`, `"SciPy CSR"`: the non-zeros only, with 32-bit indices. (PyTorch takes 64-bit
-      ones too, but converts them at each call.)
+    * `"torch CSR"`, `"SciPy CSR"`: the non-zeros only, with 32-bit indices. (Those that PyTorch
+      makes by itself have 64 bits, which is more to read.)
     * `"structured"`: whole rows kept, as many as the mask's density allows, as a smaller dense
       weight. It computes another function: the time, not the output, is what it is for.
 
