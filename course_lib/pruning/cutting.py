@@ -37,7 +37,8 @@ def shrink(model: nn.Module, masks: Masks | None = None) -> nn.Sequential:
 
     Where a convolution pads its input with zeros, a constant channel is not constant at the
     border, so no bias can replace it. There, one of the constant channels stays and stands for all
-    of them, unless their constants are zero. A layer keeps at least one unit.
+    of them, unless their constants are zero (as with ReLU and no positive bias). A layer keeps at
+    least one unit.
 
     Args:
         model: an `nn.Sequential`, which may hold others, of linear layers, convolutions of one
