@@ -394,6 +394,17 @@ def test_units_within_masks_and_round_by_round():
         rule(pruning.magnitude(model), 0.2, within=masks)
 
 
+def test_the_unit_that_stays_is_one_that_is_still_there():
+    """With negative scores, as of movement, a pruned unit's 0 is the highest of all."""
+    scores = {"a": torch.tensor([[0.0], [-5.0], [-3.0]])}
+    scores |= {"b": torch.ones(3, 3), "c": torch.ones(2, 3)}
+    within = {name: torch.ones_like(score).bool() for name, score in scores.items()}
+    within["a"][0] = False
+    masks = pruning.units(pruning.global_mask)(scores, 3 / 6, within=within)
+    assert masks["a"].flatten().tolist() == [False, False, True]
+    assert masks["b"].all(1).sum() == 2
+
+
 def test_each_takes_units_of_every_network_of_a_stack():
     alone = [fresh("mlp", seed) for seed in (0, 1)]
     rule = pruning.units(pruning.global_mask)
