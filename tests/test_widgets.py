@@ -1,6 +1,7 @@
 """Figures that move: their numbers, and what they do under a hand, in a page and in JupyterLab."""
 
 import base64
+import importlib.util
 import os
 import re
 import socket
@@ -327,10 +328,8 @@ def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, s
 @contextmanager
 def lab(folder, settings):
     """A JupyterLab server over a folder, with settings of its own."""
-    try:
-        import jupyterlab  # noqa: F401
-    except ImportError:
-        raise in_browser.Missing("JupyterLab is not installed: pip install -e .[lab]") from None
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise in_browser.Missing("JupyterLab is not installed: pip install -e .[lab]")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
