@@ -19,6 +19,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from docutils import nodes
 from myst_nb.core.config import ipywidgets_js_factory
 from sphinx.util import logging
 from sphinx.util.console import bold
@@ -152,6 +153,17 @@ def vendor(app, config):
     config.nb_ipywidgets_js = {f"../vendor/{REQUIRE}": here, **glue, f"../vendor/{MANAGER}": here}
 
 
+def drop_mathjax_where_nothing_needs_it(app, page, template, context, doctree):
+    """Sphinx loads it on the home page for the sake of the pages in its table of contents."""
+    if (
+        doctree is not None
+        and not any(doctree.findall(nodes.math))
+        and not any(doctree.findall(nodes.math_block))
+    ):
+        scripts = context["script_files"]
+        scripts[:] = [one for one in scripts if "mathjax" not in str(one.filename)]
+
+
 def drop_thebe(app, config):
     """Take back what sphinx-thebe connected: Jupyter Book loads it whether it is wanted or not."""
     for listeners in app.events.listeners.values():
@@ -166,5 +178,6 @@ def setup(app):
     app.add_config_value("vendor_folder", "_build/vendor", "")
     app.connect("config-inited", vendor)
     app.connect("config-inited", drop_thebe)
+    app.connect("html-page-context", drop_mathjax_where_nothing_needs_it, priority=900)
     key = hashlib.sha256(f"{wanted_stamp()} {version('anywidget')}".encode()).hexdigest()
     return {"version": key[:12], "parallel_read_safe": True, "parallel_write_safe": True}
