@@ -1,0 +1,141 @@
+"""An exercise: what a learner reads, and what decides whether the answer is right.
+
+All that a learner meets is made from one `Exercise`: the card, the stub, the check, the hint and
+the solution. The stub is the reference without its body, the solution is the reference.
+"""
+
+import ast
+import importlib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from course_lib.exercises.comparing import Case, Wrong, compare
+from course_lib.exercises.report import Report
+
+# Modules beside this one; an exercise "pruning.global_mask" stands in `pruning`.
+TOPICS = ("pruning",)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    Args:
+        id: its topic and the name of the function, for example "pruning.global_mask".
+        chapter: the notebook, for example "01_pruning".
+        title: a few words.
+        difficulty: 1 to 5.
+        minutes: that a learner needs, roughly.
+        why: why it matters, in a sentence.
+        task: what to do, as Markdown.
+        hint: a push, as Markdown.
+        reference: the right function. Its docstring is what the learner reads in the stub.
+        cases: draws the inputs, as `compare` takes it.
+        wrong: likely mistakes.
+        right: sources of unusual right answers.
+        check: `check(function, seed)`, made by `compare` if it is not given.
+
+    Raises:
+        ValueError: if the difficulty, the minutes or the id is out of range, or nothing checks.
+    """
+
+    id: str
+    chapter: str
+    title: str
+    difficulty: int
+    minutes: int
+    why: str
+    task: str
+    hint: str
+    reference: Callable
+    cases: Callable[[np.random.Generator], Iterable[Case]] | None = None
+    wrong: Sequence[Wrong] = ()
+    right: Sequence[str] = ()
+    check: Callable[[Callable, int], Report] | None = None
+
+    def __post_init__(self):
+        if self.difficulty not in range(1, 6) or self.minutes < 1:
+            raise ValueError(
+                f"{self.id}: difficulty is 1 to 5 and minutes at least 1; got {self.difficulty} "
+                f"and {self.minutes}"
+            )
+        if self.id.partition(".")[2] != self.reference.__name__:
+            raise ValueError(
+                f"an id is the topic and the reference's name, {self.reference.__name__!r}; "
+                f"got {self.id!r}"
+            )
+        if self.check is None:
+            if self.cases is None:
+                raise ValueError(f"{self.id} needs cases to compare, or a check of its own")
+            object.__setattr__(self, "check", compare(self.reference, self.cases, self.wrong))
+
+    @property
+    def name(self) -> str:
+        """The name of the learner's function."""
+        return self.reference.__name__
+
+    def card(self) -> str:
+        """Return the card and the task as Markdown."""
+        dots = "●" * self.difficulty + "○" * (5 - self.difficulty)
+        return (
+            f"### Exercise: {self.title}\n\n| | |\n|---|---|\n"
+            f"| **Difficulty** | {self.difficulty} of 5 {dots} |\n"
+            f"| **Time** | about {self.minutes} minutes |\n"
+            f"| **Why it matters** | {self.why} |\n\n{textwrap.dedent(self.task).strip()}"
+        )
+
+    def imports(self) -> str:
+        """Return the imports that the reference needs, as they stand in its module."""
+        tree = ast.parse(inspect.getsource(inspect.getmodule(self.reference)))
+        used = {n.id for n in ast.walk(ast.parse(self.solution())) if isinstance(n, ast.Name)}
+        found = []
+        for node in tree.body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [a for a in node.names if (a.asname or a.name) in used]
+                if names:
+                    node.names = names
+                    found.append(ast.unparse(node))
+        return "\n".join(found)
+
+    def stub(self) -> str:
+        """Return the source of the function without its body."""
+        tree = ast.parse(self.solution()).body[0]
+        lines = self.solution().splitlines()
+        head = "\n".join(lines[: tree.body[0].end_lineno])  # up to the end of the docstring
+        return f"{head}\n    raise NotImplementedError  # your code, in place of this line"
+
+    def solution(self) -> str:
+        """Return the source of the reference."""
+        return textwrap.dedent(inspect.getsource(self.reference)).strip()
+
+    def call(self) -> str:
+        """Return the line that checks the learner's function."""
+        return f'exercises.check("{self.id}", {self.name})'
+
+
+def find(exercise_id: str) -> Exercise:
+    """Return an exercise by its id. Raises ValueError if there is none, naming those there are."""
+    topic = str(exercise_id).partition(".")[0]
+    known = _of(topic) if topic in TOPICS else [e for t in TOPICS for e in _of(t)]
+    for exercise in known:
+        if exercise.id == exercise_id:
+            return exercise
+    raise ValueError(f"there is no exercise {exercise_id!r}; there are {[e.id for e in known]}")
+
+
+def of_chapter(chapter: str) -> list[Exercise]:
+    """Return the exercises of a chapter, in their order. Raises ValueError if it has none."""
+    everything = [exercise for topic in TOPICS for exercise in _of(topic)]
+    found = [exercise for exercise in everything if exercise.chapter == chapter]
+    if not found:
+        chapters = sorted({exercise.chapter for exercise in everything})
+        raise ValueError(f"no exercise belongs to chapter {chapter!r}; chapters are {chapters}")
+    return found
+
+
+def _of(topic: str) -> Sequence[Exercise]:
+    return importlib.import_module(f"course_lib.exercises.{topic}").EXERCISES
