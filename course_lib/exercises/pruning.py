@@ -141,7 +141,7 @@ def global_mask(scores, sparsity, within):
 def _layers(rng: np.random.Generator) -> Iterator[Case]:
     network = {"fc1": (6, 5), "fc2": (4, 6), "out": (3, 4)}
     convolutional = {"conv1": (4, 1, 3, 2), "conv2": (3, 4, 2, 2), "out": (5, 3)}
-    for shapes, pruned, signed in (
+    for shapes, pruned, is_log in (
         (network, 0.0, False),
         (network, 0.2, False),
         (convolutional, 0.3, True),
@@ -150,22 +150,18 @@ def _layers(rng: np.random.Generator) -> Iterator[Case]:
         # Layers of different sizes of weights, else one threshold for each would do as well.
         sizes = rng.permuted([0.3, 1.0, 2.5])
         scores = {
-            name: _normal(rng, shape) * size
+            name: _normal(rng, shape).abs() * size
             for (name, shape), size in zip(shapes.items(), sizes, strict=True)
         }
-        if not signed:
-            scores = {name: score.abs() for name, score in scores.items()}
-        n = sum(score.numel() for score in scores.values())
-        gone = torch.from_numpy(rng.permutation(n)) < round(pruned * n)
-        parts = (~gone).split([score.numel() for score in scores.values()])
-        within = {
-            name: part.view(scores[name].shape) for name, part in zip(scores, parts, strict=True)
-        }
-        due = gone.sum().item() / n
-        above = signed
-        sparsity = due if pruned == 0.4 else _share(rng, n, above, at_least=due + 0.1)
+        if is_log:  # the same order, and all of them negative
+            scores = {name: score.log() - 5 for name, score in scores.items()}
+        within = {name: _chance_mask(rng, score.shape, pruned) for name, score in scores.items()}
+        n, left = _count(within)
+        due = (n - left) / n
+        # In the last case nothing more has to go.
+        sparsity = due if pruned == 0.4 else _share(rng, n, above=is_log, at_least=due + 0.1)
         yield Case(
-            f"{len(scores)} layers of {n} weights, {int(gone.sum())} of them pruned before, "
+            f"{len(scores)} layers of {n} weights, {n - left} of them pruned before, "
             f"sparsity {sparsity:.4f}",
             (scores, sparsity, within),
         )
@@ -310,6 +306,10 @@ def _matrices(rng: np.random.Generator) -> Iterator[Case]:
         )
 
 
+def _unclamped(rows, columns, itemsize):
+    return (rows * columns * itemsize - 4 * (rows + 1)) / (rows * columns * (itemsize + 4))
+
+
 def _csr(index=4, pointer=4, pointers=lambda rows, columns: rows + 1):
     """Make a wrong count: bytes of an index, bytes of a row's start, and how many starts."""
 
@@ -386,15 +386,17 @@ CSR_BREAK_EVEN = Exercise(
             "You returned the sparsity, the share of zeros. The question asks for the density.",
         ),
         Wrong(
+            lambda rows, columns, itemsize: 1 - _unclamped(rows, columns, itemsize),
+            "You returned the sparsity, the share of zeros. The question asks for the density.",
+        ),
+        Wrong(
             lambda rows, columns, itemsize: (
                 csr_break_even(rows, columns, itemsize) * rows * columns
             ),
             "You returned the number of values. The question asks for the density, their share.",
         ),
         Wrong(
-            lambda rows, columns, itemsize: (
-                (rows * columns * itemsize - 4 * (rows + 1)) / (rows * columns * (itemsize + 4))
-            ),
+            _unclamped,
             "Where CSR never pays, your density is negative. The question asks for 0.0 there.",
         ),
     ],
@@ -781,6 +783,11 @@ def _keep(scores: Tensor, n_kept: int) -> Tensor:
     keep = torch.zeros(scores.numel(), dtype=torch.bool)
     keep[scores.flatten().argsort(descending=True)[:n_kept]] = True
     return keep.view(scores.shape)
+
+
+def _chance_mask(rng: np.random.Generator, shape: torch.Size, sparsity: float) -> Tensor:
+    n = shape.numel()
+    return torch.from_numpy(rng.permutation(n) >= round(sparsity * n)).view(shape)
 
 
 def _count(masks) -> tuple[int, int]:

@@ -1,0 +1,391 @@
+"""The exercises: every check fails the wrong answers, by their names, and passes the right ones."""
+
+import copy
+import json
+import textwrap
+
+import nbformat
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import exercise_cells
+import exercise_table
+import mutants
+from course_lib import evidence, exercises, pruning
+from course_lib.exercises import Case, Exercise, Wrong, comparing, exercise
+from setup_cell import SETUP_CELL
+
+ALL = [one for topic in exercise.TOPICS for one in exercise._of(topic)]
+by_id = pytest.mark.parametrize("one", ALL, ids=lambda one: one.id)
+
+# --- The table ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def table():
+    return exercise_table.table()
+
+
+@pytest.mark.slow
+def test_wrong_answers_fail_by_name_right_ones_pass_and_mutants_die(table):
+    rows, faults = table
+    assert not faults, "\n".join(faults)
+    for row in rows:
+        assert row["wrong_killed"] == row["wrong_total"] >= 5
+        assert row["right_passed"] == row["right_total"] >= 2
+        assert row["mutants_killed"] >= 0.95 * (row["mutants_total"] - row["equivalent"])
+        assert row["mutants_total"] >= 10
+        assert len(set(row["mistakes"])) >= 5
+
+
+@pytest.mark.slow
+def test_the_stored_table_is_this_one(table):
+    stored = exercise_table.FILE.read_text(encoding="utf-8")
+    assert stored == exercise_table.as_text(table[0]), "run python tools/exercise_table.py"
+
+
+@by_id
+def test_wrong_and_right_do_not_depend_on_the_seed(one):
+    """In this process, which is fast: many seeds."""
+    for seed in range(20, 40):
+        assert one.check(one.reference, seed).passed
+        for mistake in one.wrong:
+            report = one.check(mistake.code, seed)
+            assert (report.outcome, report.message) == ("failed", mistake.message)
+
+
+@by_id
+def test_an_exercise_says_all_that_a_learner_needs(one):
+    for text in (one.title, one.why, one.task, one.hint, one.reference.__doc__):
+        assert text.strip()
+    assert "Returns" in one.reference.__doc__
+    assert len({case.tried for case in one.cases(np.random.default_rng(1))}) >= 3
+    cards = [exercises.card(one.id).data, one.card()]
+    assert f"{one.difficulty} of 5" in cards[0] == cards[1]
+
+
+@by_id
+def test_inputs_follow_from_the_seed_and_differ_between_seeds(one):
+    def drawn(seed):
+        return [case.tried for case in one.cases(np.random.default_rng(seed))]
+
+    assert drawn(3) == drawn(3) != drawn(4)
+
+
+@by_id
+def test_inputs_are_never_zero_or_square(one):
+    """At zeros, and in square or symmetric matrices, wrong answers look right."""
+
+    def tensors(value):
+        if isinstance(value, torch.Tensor | np.ndarray):
+            yield torch.as_tensor(value)
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, dict | list | torch.Tensor | np.ndarray):
+                yield from (
+                    tensors(item) if isinstance(item, dict | list) else [torch.as_tensor(item)]
+                )
+
+    for seed in range(5):
+        for case in one.cases(np.random.default_rng(seed)):
+            for tensor in tensors(list(case.arguments)):
+                assert tensor.dtype == torch.bool or (tensor != 0).all()
+                assert tensor.ndim < 2 or len(set(tensor.shape)) > 1
+
+
+# --- The references, against what they stand for --------------------------------------------------
+
+
+def test_the_masks_are_those_of_the_library():
+    weight = torch.randn(7, 5, generator=torch.Generator().manual_seed(1))
+    for sparsity in (0.0, 0.31, 0.8, 1.0):
+        mask = exercises.find("pruning.magnitude_mask").reference(weight, sparsity)
+        library = pruning.global_mask({"weight": weight.abs()}, sparsity)["weight"]
+        assert torch.equal(mask, library)
+    one = exercises.find("pruning.global_mask")
+    for case in one.cases(np.random.default_rng(2)):
+        scores, sparsity, within = case.arguments
+        library = pruning.global_mask(scores, sparsity, within=within)
+        found = one.reference(scores, sparsity, within)
+        assert all(torch.equal(found[name], library[name]) for name in library)
+
+
+def test_the_break_even_density_is_that_of_real_matrices():
+    reference = exercises.find("pruning.csr_break_even").reference
+    rng = np.random.default_rng(3)
+    for dtype in (np.float32, np.float64, np.int8):
+        dense = np.zeros((40, 70), dtype)
+        break_even = reference(40, 70, dense.itemsize)
+        sizes = []
+        for nnz in (int(break_even * 2800), int(break_even * 2800) + 1):
+            matrix = dense.copy()
+            matrix.flat[rng.permutation(2800)[:nnz]] = 1
+            csr = scipy.sparse.csr_matrix(matrix)
+            assert csr.indices.dtype == csr.indptr.dtype == np.int32
+            sizes.append(csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes)
+        assert sizes[0] <= dense.nbytes < sizes[1]
+    assert reference(50, 2, 1) == 0.0
+
+
+def test_the_interval_is_that_of_the_library():
+    one = exercises.find("pruning.paired_interval")
+    for case in one.cases(np.random.default_rng(4)):
+        pruned, dense, level = case.arguments
+        expected = evidence.t_interval(pruned - dense, level)
+        found = one.reference(pruned, dense, level)
+        assert found == pytest.approx((expected.estimate, expected.low, expected.high))
+
+
+def test_the_network_for_a_latency_is_the_largest_that_fits():
+    one = exercises.find("pruning.prune_to_latency")
+    for case in one.cases(np.random.default_rng(5)):
+        scores, latency, target = case.arguments
+        masks = one.reference(scores, latency, target)
+        widths = [int(mask.sum()) for mask in masks]
+        assert min(widths) >= 1
+        assert latency(widths) <= target
+        kept = torch.cat([s[m] for s, m in zip(scores, masks, strict=True)])
+        gone = [s[~m] for s, m in zip(scores, masks, strict=True)]
+        best = torch.stack([s.max() for s in scores])
+        others = kept[~torch.isin(kept, best)]
+        assert others.numel() == 0 or others.min() > torch.cat(gone).max()
+        # Give the neurons back one by one, the best first: every one of these is too slow.
+        for score in torch.cat(gone).sort(descending=True).values:
+            layer = next(i for i, left in enumerate(gone) if score in left)
+            widths[layer] += 1
+            assert latency(widths) > target
+    with pytest.raises(ValueError, match="2 widths"):
+        exercise._of("pruning")[-1].cases(np.random.default_rng(1)).__next__().arguments[1]([3])
+
+
+# --- The machinery --------------------------------------------------------------------------------
+
+
+def double(values):
+    """Double a tensor. Returns a tensor."""
+    return values * 2
+
+
+def tensors(rng):
+    for n in (2, 3):
+        yield Case(f"{n} values", (torch.from_numpy(rng.normal(size=n)),))
+
+
+def small_exercise(**changes):
+    fields = {
+        "id": "small.double",
+        "chapter": "99_small",
+        "title": "double",
+        "difficulty": 1,
+        "minutes": 1,
+        "why": "w",
+        "task": "t",
+        "hint": "h",
+        "reference": double,
+        "cases": tensors,
+        "wrong": [
+            Wrong(lambda values: values + 2, "You added 2."),
+            Wrong(lambda values: values[:2] * 2, "You took two."),
+        ],
+    }
+    return Exercise(**(fields | changes))
+
+
+def test_a_mistake_is_named_only_if_it_explains_every_failure():
+    one = small_exercise()
+    assert one.check(lambda values: values + 2, 1).message == "You added 2."
+    # Right for two values: only the case of three fails, and this mistake explains it.
+    assert one.check(lambda values: values[:2] * 2, 1).message == "You took two."
+
+    def mixed(values):
+        return values + 2 if len(values) == 2 else values + 3
+
+    assert one.check(mixed, 1).message == "The answer has other values than expected."
+
+
+def test_an_exercise_may_bring_its_own_check():
+    def check(function, seed):
+        return exercises.Report("passed" if function(torch.ones(3)).sum() == 6 else "failed")
+
+    one = small_exercise(check=check, cases=None)
+    assert one.check(double, 1).passed
+    assert not one.check(lambda values: values, 1).passed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"difficulty": 6}, "difficulty is 1 to 5"),
+        ({"minutes": 0}, "minutes at least 1"),
+        ({"id": "small.triple"}, "the reference's name, 'double'"),
+        ({"cases": None}, "needs cases"),
+    ],
+)
+def test_a_faulty_exercise_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        small_exercise(**changes)
+
+
+MASK = torch.tensor([[True, False, True], [False, False, True]])
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "message"),
+    [
+        (MASK.clone(), MASK, ""),
+        (~MASK, MASK, "keeps as many as it should, 3 of 6, but not the right ones"),
+        (torch.ones_like(MASK), MASK, "keeps 6 of 6; 3 should stay"),
+        (MASK.int(), MASK, "dtype int32; asked for is bool"),
+        (MASK.t(), MASK, "shape (3, 2); asked for is the shape (2, 3)"),
+        (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, 2.0]), "holds NaN"),
+        (torch.tensor([1.0, 2.0 + 1e-7]), torch.tensor([1.0, 2.0]), ""),
+        (torch.tensor([1.0, 2.01]), torch.tensor([1.0, 2.0]), "other values"),
+        (0.1 + 0.2, 0.3, ""),
+        (torch.tensor(0.3, dtype=torch.float64), 0.3, ""),
+        (np.float64(0.3), 0.3, ""),
+        (1, 1.0, ""),
+        (True, 1.0, "is a truth value; asked for is a number"),
+        (0.31, 0.3, "The answer is 0.31, not 0.3."),
+        (float("inf"), 0.3, "The answer is inf"),
+        (float("nan"), 0.3, "is NaN"),
+        ("0.3", 0.3, "is the text '0.3'"),
+        (None, 0.3, "Is a `return` missing?"),
+        ([1.0, 2.0], (1.0, 2.0), ""),
+        ([1.0, 2.5], (1.0, 2.0), "Entry 2 of the answer is 2.5, not 2."),
+        ([1.0], (1.0, 2.0), "has 1 entries; asked for are 2"),
+        (3.0, (1.0, 2.0), "is a float; asked for are 2 values"),
+        ({"a": 1.0}, {"a": 1.0}, ""),
+        ({"a": 2.0}, {"a": 1.0}, "The entry 'a' is 2, not 1."),
+        ({"b": 2.0}, {"a": 1.0}, "has the keys ['b']; asked for are ['a']"),
+        ([1.0], {"a": 1.0}, "is a list; asked for is a dictionary"),
+    ],
+)  # fmt: skip
+def test_differences_are_said_in_a_sentence(got, expected, message):
+    said = comparing.difference(got, expected)
+    assert (message in said) if message else (said == "")
+    assert comparing.describe(got)
+
+
+def test_mutants_are_many_small_and_always_the_same():
+    source = textwrap.dedent(
+        '''
+        def f(a, b):
+            """Text that no mutant touches."""
+            total = a - b
+            if not a < 2:
+                total = max(a, b)
+            return total, a.sum(axis=0)
+        '''
+    )
+    found = mutants.mutants(source)
+    assert found == mutants.mutants(source)
+    assert len({mutant.source for mutant in found}) == len(found)
+    what = {mutant.what for mutant in found}
+    assert {
+        "`total = a + b`", "`total = b - a`", "`total = b - b`", "without `total = a - b`",
+        "`if a < 2:`", "`if not a <= 2:`", "`if not a < 3:`", "`total = min(a, b)`",
+        "`total = max(b, a)`", "`return (total, a.sum(axis=1))`", "`return (total, a.sum())`",
+        "`return (total, a.mean(axis=0))`", "`return (a.sum(axis=0), total)`",
+    } <= what  # fmt: skip
+    for mutant in found:
+        compile(mutant.source, "<mutant>", "exec")
+        assert "Text" not in mutant.source
+
+
+# --- The cells ------------------------------------------------------------------------------------
+
+CHAPTERS = exercise_cells.chapters()
+
+
+def test_a_stub_is_the_reference_without_its_body():
+    one = exercises.find("pruning.paired_interval")
+    assert one.imports() == "import math\nfrom scipy import stats"
+    assert one.stub().startswith('def paired_interval(pruned, dense, level):\n    """Return')
+    assert "ppf" not in one.stub()
+    assert one.stub().endswith("raise NotImplementedError  # your code, in place of this line")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapters_show_the_exercises_as_they_are_tested(path):
+    """So a solution on the page is the reference, word for word."""
+    notebook = nbformat.read(path, as_version=4)
+    if not exercise_cells.exercise_cells_of(notebook):
+        pytest.skip("this chapter has no exercises yet")
+    fresh = exercise_cells.write(copy.deepcopy(notebook), path.stem)
+    assert fresh == notebook, f"run python tools/exercise_cells.py {path.name}"
+
+
+def small_chapter():
+    chapter = new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        cells=[
+            new_markdown_cell("# 01 A chapter"),
+            new_code_cell(SETUP_CELL),
+            new_code_cell("raise RuntimeError('an experiment that exercises do not need')"),
+            new_markdown_cell("## 8 · Exercises\n\nTry them."),
+            new_markdown_cell("## 9 · Verdicts"),
+        ],
+    )
+    return exercise_cells.write(chapter, "01_pruning")
+
+
+def test_cells_are_written_once_and_again():
+    chapter = small_chapter()
+    again = exercise_cells.write(copy.deepcopy(chapter), "01_pruning")
+    assert again == chapter
+    sources = [cell.source for cell in chapter.cells]
+    assert sources[3].startswith("## 8 · Exercises")
+    assert sources[-1] == "## 9 · Verdicts"
+    assert len(sources) == 5 + 4 * len(exercises.of_chapter("01_pruning"))
+    edited = copy.deepcopy(chapter)
+    edited.cells[5].source += "\n# edited"
+    assert exercise_cells.write(edited, "01_pruning") == chapter
+    del chapter.cells[3:]
+    with pytest.raises(ValueError, match="heading 'Exercises'"):
+        exercise_cells.write(chapter, "01_pruning")
+
+
+def reports(notebook, folder):
+    """Run what the exercises of a notebook need; the texts of their reports."""
+    part = exercise_cells.what_exercises_need(notebook)
+    NotebookClient(part, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    return [
+        output.data["text/plain"]
+        for cell in part.cells
+        if "exercise-check" in cell.metadata.get("tags", [])
+        for output in cell.outputs
+        if output.output_type == "execute_result"
+    ]
+
+
+def chapters_with_exercises():
+    found = {"a small chapter": small_chapter()}
+    for path in CHAPTERS:
+        notebook = nbformat.read(path, as_version=4)
+        if exercise_cells.exercise_cells_of(notebook):
+            found[path.stem] = notebook
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", chapters_with_exercises())
+def test_stubs_go_through_and_solutions_pass(name, tmp_path):
+    notebook = chapters_with_exercises()[name]
+    unfilled = reports(notebook, tmp_path)
+    filled = reports(exercise_cells.fill(notebook), tmp_path)
+    assert len(unfilled) == len(filled) >= 3
+    assert all("not attempted yet" in text for text in unfilled)
+    assert all(": passed." in text for text in filled), "\n".join(filled)
+    assert f"{len(filled)} of {len(filled)}" in filled[-1]
+
+
+def test_the_table_is_a_file_that_a_program_can_read():
+    rows = json.loads(exercise_table.FILE.read_text(encoding="utf-8"))
+    assert [row["id"] for row in rows] == [one.id for one in ALL]
+    counts = {"wrong_total", "wrong_killed", "right_total", "right_passed"}
+    counts |= {"mutants_total", "mutants_killed", "equivalent"}
+    for row in rows:
+        assert {type(row[name]) for name in counts} == {int}
