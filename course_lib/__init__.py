@@ -1,7 +1,7 @@
 """The library of *Sparse by Experiment*: each module is one subject, each function one idea.
 
-The ground floor (`data`, `networks`, `training`, `evidence`, `figures`) is used by every
-chapter; `pruning` and `costs` belong to part I of the book.
+The ground floor (`data`, `networks`, `training`, `evidence`, `display`, `figures`, `widgets`,
+`exercises`) is used by every chapter; `pruning` and `costs` belong to part I of the book.
 """
 
 import os

@@ -325,6 +325,11 @@ def test_a_function_keeps_what_it_remembers_within_a_check(runner):
     assert report_of(runner, learner(source)).outcome == "failed"
 
 
+def test_two_functions_may_take_turns(runner):
+    one, other = (runner.remote(learner(f"def f(x):\n    return x + {n}")) for n in (1, 2))
+    assert [one(1), other(1), one(2), one(3), other(3)] == [2, 3, 3, 4, 5]
+
+
 def test_an_orphan_ends_by_itself():
     """A kernel that is killed leaves no endless loop behind."""
     script = textwrap.dedent(

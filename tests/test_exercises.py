@@ -1,20 +1,25 @@
 """The exercises: every check fails the wrong answers, by their names, and passes the right ones."""
 
 import copy
+import importlib.util
 import json
 import textwrap
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pytest
 import scipy.sparse
+import test_notebooks
 import torch
+from bs4 import BeautifulSoup
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import exercise_cells
 import exercise_table
 import mutants
+import notebooks
 from course_lib import evidence, exercises, pruning
 from course_lib.exercises import Case, Exercise, Wrong, comparing, exercise
 from setup_cell import SETUP_CELL
@@ -51,7 +56,7 @@ def test_the_stored_table_is_this_one(table):
 @by_id
 def test_wrong_and_right_do_not_depend_on_the_seed(one):
     """In this process, which is fast: many seeds."""
-    for seed in range(20, 40):
+    for seed in range(20, 30):
         assert one.check(one.reference, seed).passed
         for mistake in one.wrong:
             report = one.check(mistake.code, seed)
@@ -348,6 +353,26 @@ def test_cells_are_written_once_and_again():
         exercise_cells.write(chapter, "01_pruning")
 
 
+def test_the_cells_keep_the_rules_of_the_house():
+    assert [fault for rule in test_notebooks.CHECKS for fault in rule(small_chapter())] == []
+
+
+def test_the_tool_writes_a_notebook_as_it_is_committed(tmp_path, capsys):
+    path = tmp_path / "01_pruning.ipynb"
+    chapter = small_chapter()
+    chapter.cells[4:-1] = []
+    nbformat.write(chapter, path)
+    assert exercise_cells.main([str(path)]) == 0
+    assert notebooks.is_clean(path)
+    written = nbformat.read(path, as_version=4)
+    assert exercise_cells.exercise_cells_of(written) == exercise_cells.exercise_cells_of(
+        small_chapter()
+    )
+    other = path.rename(tmp_path / "99_none.ipynb")
+    assert exercise_cells.main([str(other)]) == 1
+    assert "chapter '99_none'" in capsys.readouterr().err
+
+
 def reports(notebook, folder):
     """Run what the exercises of a notebook need; the texts of their reports."""
     part = exercise_cells.what_exercises_need(notebook)
@@ -380,6 +405,43 @@ def test_stubs_go_through_and_solutions_pass(name, tmp_path):
     assert all("not attempted yet" in text for text in unfilled)
     assert all(": passed." in text for text in filled), "\n".join(filled)
     assert f"{len(filled)} of {len(filled)}" in filled[-1]
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_the_learners_own_lines(tmp_path):
+    """A cell is no file on disk; its lines come from the kernel."""
+    notebook = small_chapter()
+    stub = next(c for c in notebook.cells if "exercise-stub" in c.metadata.get("tags", []))
+    stub.source = "def magnitude_mask(weight, sparsity):\n    return weight[10**6]"
+    first, *_ = reports(notebook, tmp_path)
+    assert "raised IndexError" in first
+    assert "line 2, in magnitude_mask: return weight[10**6]" in first
+
+
+def extension():
+    path = exercise_table.ROOT / "book" / "_ext" / "course_exercises.py"
+    spec = importlib.util.spec_from_file_location("course_exercises", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_shows_the_table_and_the_site_has_its_file(tmp_path):
+    book = extension()
+    rows = json.loads(exercise_table.FILE.read_text(encoding="utf-8"))
+    rows[0] |= {"title": "<b>", "mistakes": ["a < b"]}
+    page = BeautifulSoup(book.table(rows) + "".join(map(book.details, rows)), "html.parser")
+    body = [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in page.select("tr")]
+    assert len(body) == len(rows) + 1
+    assert body[1][0] == "<b>" + rows[0]["id"]
+    assert body[1][3] == f"{rows[0]['wrong_killed']} of {rows[0]['wrong_total']}"
+    assert page.select("details li")[0].get_text() == "a < b"
+    app = SimpleNamespace(
+        srcdir=exercise_table.ROOT, outdir=tmp_path, builder=SimpleNamespace(format="html")
+    )
+    book.write_json(app, None)
+    stored = exercise_table.FILE.read_text(encoding="utf-8")
+    assert (tmp_path / "exercises.json").read_text(encoding="utf-8") == stored
 
 
 def test_the_table_is_a_file_that_a_program_can_read():

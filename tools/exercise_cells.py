@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 
+import notebooks
 from course_lib import exercises
 from course_lib.exercises import Exercise
 
@@ -107,13 +108,13 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="+", type=Path)
     for path in parser.parse_args(arguments).paths:
-        notebook = nbformat.read(path, as_version=4)
+        notebook = notebooks.load(path)
         try:
             write(notebook, path.stem)
         except ValueError as error:
             print(error, file=sys.stderr)
             return 1
-        nbformat.write(notebook, path)
+        path.write_bytes(notebooks.as_text(notebooks.clean(notebook)).encode("utf-8"))
         print(f"{path}: {len(exercise_cells_of(notebook))} cells of exercises")
     return 0
 

@@ -15,13 +15,15 @@ from IPython.display import Markdown
 from course_lib.exercises.comparing import Case, Wrong, compare
 from course_lib.exercises.exercise import Exercise, find, of_chapter
 from course_lib.exercises.report import Report
-from course_lib.exercises.runner import Fault, Runner
+from course_lib.exercises.runner import Fault, Remote, Runner
 from course_lib.exercises.solved import add as _solved
 from course_lib.exercises.solved import keep_progress, progress
 
 __all__ = [
     "Case",
     "Exercise",
+    "Fault",
+    "Remote",
     "Report",
     "Runner",
     "Wrong",

@@ -474,8 +474,8 @@ PAIRED_INTERVAL = Exercise(
         """,
     hint="""
         Subtract first: one difference for each seed. `std` of NumPy divides by n unless
-        `ddof=1` is given. `stats.t.ppf(q, n - 1)` is the quantile below which the share q lies:
-        for the level 0.95 that is q = 0.975, because 2.5% are left out on either side.
+        `ddof=1` is given. `stats.t.ppf(q, n - 1)` is the quantile below which the share q lies.
+        The level 0.95 leaves out a share of 0.05, half of it on either side, so q = 0.975.
         """,
     reference=paired_interval,
     cases=_accuracies,

@@ -52,6 +52,7 @@ class Runner:
         self.seconds, self.most_memory = seconds, megabytes * 2**20
         self._process = self._connection = self._watched = None
         self._ready = False
+        self._holds = None  # whose function the worker has
 
     def start(self) -> None:
         """Start the worker if there is none, without waiting until it is ready."""
@@ -80,7 +81,7 @@ class Runner:
             self._process.join(10)
         if self._connection is not None:
             self._connection.close()
-        self._process = self._connection = self._watched = None
+        self._process = self._connection = self._watched = self._holds = None
         self._ready = False
 
     def remote(self, function: Callable) -> "Remote":
@@ -114,7 +115,10 @@ class Runner:
         """
         try:
             connection = self._warm()
-            connection.send_bytes(message)
+            try:
+                connection.send_bytes(message)
+            except OSError as error:
+                raise Fault("The process that runs your function is gone. Try again.") from error
             return self._wait(connection, time.monotonic() + seconds)
         except BaseException:
             self.stop()  # also when the learner presses stop: what it is doing now is unknown
@@ -174,7 +178,7 @@ class Runner:
         )
 
 
-@dataclass
+@dataclass(eq=False)
 class Remote:
     """A learner's function, run in the worker. Calling it returns a value or raises `Fault`."""
 
@@ -184,7 +188,6 @@ class Remote:
     names: tuple[str, ...]
     printed: str = ""
     _left: float = field(init=False)
-    _process: Any = None
 
     def __post_init__(self):
         self._left = self.runner.seconds
@@ -193,9 +196,9 @@ class Remote:
         if self._left <= 0:
             raise self.runner.out_of_time()
         self.runner._warm()
-        first = self._process is not self.runner._process  # a new worker does not know it yet
-        message = cloudpickle.dumps((self.code if first else None, cloudpickle.dumps(arguments)))
-        self._process = self.runner._process
+        code = None if self.runner._holds is self else self.code
+        message = cloudpickle.dumps((code, cloudpickle.dumps(arguments)))
+        self.runner._holds = self
         start = time.monotonic()
         answer = self.runner.ask(message, self._left)
         self._left -= time.monotonic() - start
