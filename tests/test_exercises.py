@@ -434,7 +434,7 @@ def test_the_page_shows_the_table_and_the_site_has_its_file(tmp_path):
     body = [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in page.select("tr")]
     assert len(body) == len(rows) + 1
     assert body[1][0] == "<b>" + rows[0]["id"]
-    assert body[1][3] == f"{rows[0]['wrong_killed']} of {rows[0]['wrong_total']}"
+    assert body[1][1] == f"{rows[0]['wrong_killed']} of {rows[0]['wrong_total']}"
     assert page.select("details li")[0].get_text() == "a < b"
     app = SimpleNamespace(
         srcdir=exercise_table.ROOT, outdir=tmp_path, builder=SimpleNamespace(format="html")

@@ -15,8 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 logger = logging.getLogger(__name__)
 
 TABLE = "results/exercise-table.json"
-HEADS = ("Exercise", "Chapter", "Difficulty", "Wrong answers failed", "Right answers passed")
-HEADS += ("Mutants failed", "Mutants that are right")
+HEADS = ("Exercise", "Wrong failed", "Right passed", "Mutants failed", "Spared")
 
 
 class ExerciseTable(SphinxDirective):
@@ -34,7 +33,6 @@ def table(rows):
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADS)
     body = "".join(
         f'<tr><th scope="row">{escape(row["title"])}<br><code>{escape(row["id"])}</code></th>'
-        f"<td>{escape(row['chapter'])}</td><td>{row['difficulty']} of 5</td>"
         f"<td>{row['wrong_killed']} of {row['wrong_total']}</td>"
         f"<td>{row['right_passed']} of {row['right_total']}</td>"
         f"<td>{row['mutants_killed']} of {row['mutants_total']}</td>"
@@ -54,7 +52,8 @@ def details(row):
     )
     spared = f"<p>Mutants that give the right answer:</p><ul>{survivors}</ul>" if survivors else ""
     return f"""
-<details><summary>{escape(row["title"])}: the mistakes that its check names</summary>
+<details class="course-details">
+<summary>{escape(row["title"])}: the mistakes that its check names</summary>
 <ul>{mistakes}</ul>{spared}</details>"""
 
 
