@@ -307,7 +307,7 @@ CHAPTERS = exercise_cells.chapters()
 
 def test_a_stub_is_the_reference_without_its_body():
     one = exercises.find("pruning.paired_interval")
-    assert one.imports() == "import math\nfrom scipy import stats"
+    assert one.imports() == "import math\n\nfrom scipy import stats"
     assert one.stub().startswith('def paired_interval(pruned, dense, level):\n    """Return')
     assert "ppf" not in one.stub()
     assert one.stub().endswith("raise NotImplementedError  # your code, in place of this line")

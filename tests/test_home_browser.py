@@ -5,12 +5,9 @@ The pages are made of what the extensions write, without a build of the book.
 
 import functools
 import http.server
-import importlib.util
 import json
-import shutil
 import sys
 import threading
-import warnings
 from pathlib import Path
 
 import pytest
@@ -24,20 +21,6 @@ import course_forest  # noqa: E402
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 STATIC = ROOT / "book" / "static"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None or importlib.util.find_spec("playwright") is None:
-        lacking = "Playwright" if chromium else "Chromium"
-        reason = f"the browser tests were SKIPPED: {lacking} is not installed"
-        warnings.warn(reason, stacklevel=1)
-        pytest.skip(reason)
-    with importlib.import_module("playwright.sync_api").sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def show(browser, path, html, *, width=1300, **options):

@@ -7,6 +7,7 @@ the solution. The stub is the reference without its body, the solution is the re
 import ast
 import importlib
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -92,14 +93,16 @@ class Exercise:
         """Return the imports that the reference needs, as they stand in its module."""
         tree = ast.parse(inspect.getsource(inspect.getmodule(self.reference)))
         used = {n.id for n in ast.walk(ast.parse(self.solution())) if isinstance(n, ast.Name)}
-        found = []
+        found = {True: [], False: []}  # Python's own modules first, then the others
         for node in tree.body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [a for a in node.names if (a.asname or a.name) in used]
                 if names:
+                    module = node.module if isinstance(node, ast.ImportFrom) else names[0].name
                     node.names = names
-                    found.append(ast.unparse(node))
-        return "\n".join(found)
+                    standard = module.partition(".")[0] in sys.stdlib_module_names
+                    found[standard].append(ast.unparse(node))
+        return "\n\n".join("\n".join(lines) for lines in found.values() if lines)
 
     def stub(self) -> str:
         """Return the source of the function without its body."""
