@@ -134,7 +134,7 @@ def test_search_finds_what_only_a_notebook_says(browser, site, site_url, how, ch
     home = site_url if how == "http" else site.as_uri() + "/"
     with in_browser.opened(browser, f"{home}search.html?q={word}", home) as (tab, log):
         problems = in_browser.search_problems(tab, chapter)
-        problems += in_browser.requests_elsewhere(log)
+        problems += in_browser.requests_elsewhere(log) + in_browser.console_errors(log)
     assert not problems, told(problems)
 
 

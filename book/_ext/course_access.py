@@ -1,6 +1,6 @@
-"""What other packages write into pages that a screen reader would get wrong.
+"""What other packages write into pages that some readers would get wrong.
 
-Each line here stands for a fault that axe-core reports as serious. The buttons round the page are
+Each replacement stands for a fault that axe-core reports as serious. The buttons round the page are
 in `book/templates`, the colours in `book/static/course.css`.
 """
 
@@ -18,6 +18,17 @@ def mend(app, page, template, context, doctree):
             context["body"] = context["body"].replace(written, meant)
 
 
+# Sphinx shows a summary of each page that a search finds, and fetches the page for it. A browser
+# refuses that to a page from a file.
+SEARCH = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
+
+
+def search_from_a_file(app, page, template, context, doctree):
+    if page == "search":
+        app.add_js_file(None, body=SEARCH)
+
+
 def setup(app):
     app.connect("html-page-context", mend)
+    app.connect("html-page-context", search_from_a_file)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
