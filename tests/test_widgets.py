@@ -375,3 +375,43 @@ def test_it_works_in_jupyterlab(page, executed, tmp_path, needs):
         assert effects(page)["spoken"] == "90% removed"
         assert effects(page)["outlined"] > before["outlined"]
         assert not page.locator(".course-still svg").is_visible()
+
+
+# --- On the site ----------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("how", ["http", "file"])
+def test_on_the_site_chapter_01_can_be_pruned_by_hand(browser, site, site_url, how):
+    home = site_url if how == "http" else site.as_uri() + "/"
+    with in_browser.opened(browser, f"{home}notebooks/01_pruning.html", home) as (page, log):
+        page.locator(".moving-figure").wait_for()
+        assert not page.locator(".course-still svg").is_visible()
+        slider = page.locator(".moving-figure input")
+        slider.press("Home")
+        assert effects(page)["stay"] == "19,200 of 19,200 weights stay."
+        slider.press("End")
+        spoken = effects(page)["spoken"]
+        assert spoken == "99% removed"
+        assert reading(page).startswith(spoken)
+        plot = page.locator(".moving-figure .panel").nth(1).locator("svg")
+        plot.scroll_into_view_if_needed()
+        box = plot.bounding_box()
+        across = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 0.9 * box["width"], across)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.55 * box["width"], across, steps=5)
+        page.mouse.up()
+        assert 30 < float(effects(page)["spoken"].split("%")[0]) < 70
+        problems = in_browser.requests_elsewhere(log) + in_browser.failed_requests(log)
+        problems += in_browser.console_errors(log)
+    assert not problems
+
+
+@pytest.mark.browser
+def test_nothing_glides_for_who_asked_for_less_motion(figure):
+    bar = figure.locator(".moving-figure rect.bar").first
+    figure.emulate_media(reduced_motion="no-preference")
+    assert bar.evaluate("b => getComputedStyle(b).transitionDuration") != "0s"
+    figure.emulate_media(reduced_motion="reduce")
+    assert bar.evaluate("b => getComputedStyle(b).transitionDuration") == "0s"
