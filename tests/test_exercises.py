@@ -274,6 +274,10 @@ def test_differences_are_said_in_a_sentence(got, expected, message):
     assert comparing.describe(got)
 
 
+def test_numbers_are_described_alike_whatever_made_them():
+    assert comparing.describe((np.float64(-1.25), 0.5)) == "-1.25, 0.5"
+
+
 def test_mutants_are_many_small_and_always_the_same():
     source = textwrap.dedent(
         '''

@@ -200,7 +200,7 @@ def describe(value: Any) -> str:
         return _array(torch.as_tensor(value))
     if isinstance(value, Other):
         return f"{value.type_name}: {value.text}"
-    return f"{value:.6g}" if type(value) is float else repr(value)
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
 def _array(value: Tensor) -> str:
