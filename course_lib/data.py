@@ -5,6 +5,7 @@ online. Chapter 01 introduces both the folds and the label noise.
 """
 
 import functools
+import operator
 from typing import NamedTuple
 from urllib.error import URLError
 
@@ -123,7 +124,7 @@ def noisy_labels(y: Tensor, share: float, *, seed: int, n_classes: int = N_CLASS
             f"labels must be whole numbers from 0 to {n_classes - 1} in one dimension; "
             f"got {y.dtype} of shape {tuple(y.shape)}"
         )
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(operator.index(seed))
     changed = torch.randperm(len(y), generator=generator)[: round(share * len(y))]
     # Adding 1 … n_classes − 1 in a circle reaches every other class once and never the old one.
     offset = torch.randint(1, n_classes, (len(changed),), generator=generator).to(y.device)

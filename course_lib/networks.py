@@ -4,6 +4,7 @@ Both networks are `nn.Sequential`, so every layer can be read, replaced and prun
 """
 
 import copy
+import operator
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -114,7 +115,7 @@ def initialise(model: nn.Module, *, seed: int) -> nn.Module:
     """
     if any(isinstance(module, StackedLinear) for module in model.modules()):
         raise ValueError("a stack is initialised before stacking, each network from its own seed")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(operator.index(seed))
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             weight = torch.empty(module.weight.shape, dtype=module.weight.dtype)

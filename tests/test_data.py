@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.datasets import load_digits
 
-from course_lib import data
+from course_lib import data, networks, pruning
 
 
 def items(*splits):
@@ -338,3 +338,16 @@ def test_a_file_that_is_not_mnist_is_refused(internet, tmp_path):
 def test_a_bad_size_of_the_validation_set(internet, tmp_path, n_validation):
     with pytest.raises(ValueError, match="n_validation must be a whole number from 1 to 59"):
         data.mnist(0, n_validation=n_validation, data_home=str(tmp_path))
+
+
+def test_seeds_may_come_out_of_a_table():
+    """A seed that was read from a data frame is a NumPy integer."""
+    seed = np.int64(3)
+    assert data.digits(seed, folds=5, label_noise=0.3).train.y.equal(
+        data.digits(3, folds=5, label_noise=0.3).train.y
+    )
+    model = networks.mlp((4, 3, 2), seed=seed)
+    assert model[0].weight.equal(networks.mlp((4, 3, 2), seed=3)[0].weight)
+    assert pruning.random(model, seed=seed)["0.weight"].equal(
+        pruning.random(model, seed=3)["0.weight"]
+    )

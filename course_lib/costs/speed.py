@@ -1,5 +1,6 @@
 """Work and time: multiply–adds of a network, and kernels timed side by side."""
 
+import operator
 import timeit
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -231,7 +232,7 @@ def latency_by_density(
     """
     if not densities or not all(0 < density <= 1 for density in densities):
         raise ValueError(f"densities are shares in (0, 1], at least one; got {densities!r}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(operator.index(seed))
     weight = torch.randn(shape, generator=generator)
     x = torch.randn(batch, shape[1], generator=generator)
     chance = torch.rand(shape, generator=generator)

@@ -5,6 +5,7 @@ Scores are a plain dictionary of tensors by parameter name, of the weights' shap
 loss.
 """
 
+import operator
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -50,7 +51,7 @@ def random(model: nn.Module, *, seed: int | Sequence[int]) -> dict[str, Tensor]:
     """
 
     def draw(shapes: Mapping[str, torch.Size], seed: int) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(operator.index(seed))
         return {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
 
     found = weights(model)
