@@ -1,8 +1,9 @@
-"""Figures that move: one anywidget class a figure, at home on a page without a kernel.
+"""Widgets of the course, at home on a page without a kernel: figures that move, and quizzes.
 
-A moving figure has all its numbers with it, computed by the run, so a page needs no kernel for it.
-Where no script runs, and in print, its still picture stands instead. Each figure has a module of
-its own here, with its script beside it; `figure.js` and `figure.css` are what all of them share.
+A widget has all that it shows with it, computed by the run, so a page needs no kernel for it. Where
+no script runs, and in print, something plain stands instead. Each widget has a module of its own
+here, with its script beside it; `page.js` and `page.css` are what all of them share, `figure.js`
+and `figure.css` what figures share besides.
 """
 
 import hashlib
@@ -23,39 +24,40 @@ MAX_BYTES = 300_000  # of a figure's state, as JSON
 HERE = Path(__file__).parent
 
 
-def script(name: str) -> str:
-    """Return the ES module of a figure: the shared `figure.js`, then the file of that name.
+def joined(*names: str) -> str:
+    """Return files of this folder as one text.
 
-    anywidget takes one module a widget and a page has no address that a second could be imported
-    from, so the two are one text; `name` uses what `figure.js` defines and imports nothing.
+    anywidget takes one module and one style a widget, and a page has no address that a second could
+    be imported from.
     """
-    return "\n".join((HERE / part).read_text(encoding="utf-8") for part in ("figure.js", name))
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
-class MovingFigure(anywidget.AnyWidget):
-    """What figures that move have in common. A subclass sets `_esm` and draws `still`.
+def script(name: str) -> str:
+    """Return the ES module of a figure: what figures share, then the file of that name.
+
+    The file uses what `page.js` and `figure.js` define and imports nothing.
+    """
+    return joined("page.js", "figure.js", name)
+
+
+class PageWidget(anywidget.AnyWidget):
+    """A widget that needs no kernel. A subclass sets `_esm` and `_css`, and shows what stands in.
+
+    What stands in has the id `still_id` and one `div` for all that the script hides (`hideStill`).
 
     Args:
-        state: all that the script draws from; what JSON can hold, below 300 kB.
-        caption: what is drawn, with the seeds and what the band is.
-        alt: what the picture shows, for who cannot see it, and what can be moved.
+        state: all that the script needs; what JSON can hold, below 300 kB.
+        salt: what tells two widgets of the same state apart.
 
     Raises:
-        ValueError: if a text is empty, or the state is too large or holds what JSON cannot,
-            such as NaN.
+        ValueError: if the state is too large or holds what JSON cannot, such as NaN.
     """
 
-    _css = (HERE / "figure.css").read_text(encoding="utf-8")
     state = traitlets.Dict().tag(sync=True)
-    palette = traitlets.List(list(figures.PALETTE)).tag(sync=True)
     still_id = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, state: dict, *, caption: str, alt: str):
-        if not caption.strip() or not alt.strip() or caption.strip() == alt.strip():
-            raise ValueError(
-                "a moving figure needs a caption (what is drawn, seeds, band) and another text "
-                "as alt (what it shows and what can be moved, to who cannot see it)"
-            )
+    def __init__(self, state: dict, *, salt: str = ""):
         try:
             text = json.dumps(state, allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -65,9 +67,33 @@ class MovingFigure(anywidget.AnyWidget):
                 f"the state has {len(text):,} bytes; a page takes less than {MAX_BYTES:,}. "
                 "Send fewer points, or whole numbers in base64"
             )
-        digest = hashlib.sha256((text + caption).encode()).hexdigest()[:10]
-        self.caption, self.alt = caption, alt
+        digest = hashlib.sha256((text + salt).encode()).hexdigest()[:10]
         super().__init__(state=state, still_id=f"still-{digest}")
+
+
+class MovingFigure(PageWidget):
+    """What figures that move have in common. A subclass sets `_esm` and draws `still`.
+
+    Args:
+        state: as `PageWidget`.
+        caption: what is drawn, with the seeds and what the band is.
+        alt: what the picture shows, for who cannot see it, and what can be moved.
+
+    Raises:
+        ValueError: if a text is empty, and as `PageWidget`.
+    """
+
+    _css = joined("page.css", "figure.css")
+    palette = traitlets.List(list(figures.PALETTE)).tag(sync=True)
+
+    def __init__(self, state: dict, *, caption: str, alt: str):
+        if not caption.strip() or not alt.strip() or caption.strip() == alt.strip():
+            raise ValueError(
+                "a moving figure needs a caption (what is drawn, seeds, band) and another text "
+                "as alt (what it shows and what can be moved, to who cannot see it)"
+            )
+        self.caption, self.alt = caption, alt
+        super().__init__(state, salt=caption)
 
     def still(self) -> Figure:
         """Return the figure as a picture, at the point where it starts."""

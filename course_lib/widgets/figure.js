@@ -1,14 +1,7 @@
-// What all figures that move share: drawing in SVG, axes, curves with bands, dragging, and the
-// still picture that stands in until the figure has drawn itself. Each figure's own script follows.
+// What all figures that move share: drawing in SVG, axes, curves with bands, dragging. It stands
+// below page.js; each figure's own script follows.
 
 const DASHES = ["none", "6 3", "8 3 2 3", "2 2"];
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
 
 function shape(tag, attributes = {}, text = "") {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -20,15 +13,6 @@ function shape(tag, attributes = {}, text = "") {
 // The element that holds a whole figure.
 function frame(label) {
   return element("div", { class: "moving-figure", role: "group", "aria-label": label });
-}
-
-// What takes the focus has this attribute, or JupyterLab takes its arrow keys as shortcuts.
-const OWN_KEYS = { "data-lm-suppress-shortcuts": "true" };
-
-let count = 0;
-function uniqueId(what) {
-  count += 1;
-  return `${what}-${count}-${Math.random().toString(36).slice(2, 8)}`;
 }
 
 // A linear map from [from, to] to [start, end], with its inverse.
@@ -136,13 +120,4 @@ function nearest(values, wanted) {
 
 function bytesFromBase64(text) {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-}
-
-// Hide the still picture while this figure stands in its place; give back how to undo it. By a rule
-// and not by touching the picture, which may come into the page after the figure. In print the
-// picture stands.
-function hideStill(id) {
-  const rule = `@media not print { #${CSS.escape(id)} > div { display: none } }`;
-  const style = document.head.appendChild(element("style", {}, rule));
-  return () => style.remove();
 }
