@@ -18,6 +18,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from course_lib.widgets.quiz import QUIZZES
 from setup_cell import SETUP_CELL
 
 ROOT = Path(__file__).parents[1]
@@ -157,6 +158,27 @@ def hidden_everywhere(notebook):
             yield f"cell {n}: its input is hidden, but not in {' and '.join(shown)}"
 
 
+def one_quiz(notebook):
+    """A chapter has its own quiz, once, above its verdicts; one that has none yet passes."""
+    calls = [
+        (n, node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None)
+        for n, cell in cells(notebook, "code")
+        for node in ast.walk(python(cell))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Quiz", "quiz.Quiz")
+    ]
+    if len(calls) > 1:
+        yield f"{len(calls)} quizzes, in {[n for n, _ in calls]}; there must be one"
+    title = re.search(r"^# (\d\d)\b", notebook.cells[0].source, re.MULTILINE)
+    for n, name in calls:
+        if not (QUIZZES / f"{name}.toml").is_file():
+            yield f"cell {n}: there is no {name}.toml in {QUIZZES.relative_to(ROOT).as_posix()}"
+        if title and str(name)[:2] != title[1]:
+            yield f"cell {n}: the quiz {name!r} is not that of chapter {title[1]}"
+        above = [cell.source for m, cell in cells(notebook, "markdown") if m < n]
+        if re.search(r"^## .*Verdicts", "\n".join(above), re.MULTILINE):
+            yield f"cell {n}: the quiz stands below the verdicts"
+
+
 def parses(notebook):
     for n, cell in cells(notebook, "code"):
         try:
@@ -203,6 +225,7 @@ CHECKS = (
     captions,
     no_typed_results,
     hidden_everywhere,
+    one_quiz,
 )
 
 
@@ -308,6 +331,32 @@ def late_setup(notebook):
     notebook.cells.insert(1, new_code_cell("x = 1"))
 
 
+QUIZ = 'Quiz("01_pruning").show()'
+
+
+def with_quiz(notebook):
+    notebook.cells[0].source = notebook.cells[0].source.replace("# 99", "# 01")
+    notebook.cells.insert(6, new_code_cell(QUIZ))
+
+
+def quiz_of_another(notebook):
+    notebook.cells.insert(6, new_code_cell(QUIZ))
+
+
+def quiz_without_file(notebook):
+    notebook.cells.insert(6, new_code_cell('Quiz("99_example").show()'))
+
+
+def two_quizzes(notebook):
+    with_quiz(notebook)
+    add(6, f"\n{QUIZ}")(notebook)
+
+
+def late_quiz(notebook):
+    with_quiz(notebook)
+    notebook.cells.append(notebook.cells.pop(6))
+
+
 def results_first(notebook):
     notebook.cells.insert(2, new_code_cell("figures.show(fig, caption='a', alt='b')"))
 
@@ -339,6 +388,10 @@ BROKEN = {
     "typed result": (no_typed_results, add(6, "\n\nThe loss is 0.37 pp.")),
     "typed share": (no_typed_results, add(0, "\n\nIt reaches 97.31%.")),
     "shown in Colab": (hidden_everywhere, show_in_colab),
+    "quiz of another chapter": (one_quiz, quiz_of_another),
+    "quiz without a file": (one_quiz, quiz_without_file),
+    "two quizzes": (one_quiz, two_quizzes),
+    "quiz below the verdicts": (one_quiz, late_quiz),
     "no title": (bones, replace(0, "# 99 An example", "An example")),
     "second title": (bones, add(6, "\n\n# Another")),
     "no objectives": (bones, replace(0, "You will be able to", "You may")),
@@ -356,6 +409,12 @@ def test_a_broken_notebook_is_found(name):
     notebook = good_notebook()
     breaks(notebook)
     assert list(check(notebook)), f"{check.__name__} overlooked it"
+
+
+def test_a_chapter_may_have_its_quiz():
+    notebook = good_notebook()
+    with_quiz(notebook)
+    assert [fault for check in (*CHECKS, bones) for fault in check(notebook)] == []
 
 
 def test_an_address_may_stand_in_the_setup_cell():
