@@ -579,7 +579,7 @@ def test_several_right_answers_by_keyboard(offline):
     )
     keys.press("Space")
     keys.press("Enter")
-    assert said(page, 2).startswith("✗ Not right. ✓ Alpha Alpha is one of them. Right ones")
+    assert said(page, 2).startswith("✗ Not all yet. ✓ Alpha Alpha is one of them. Right ones")
     for _ in range(3):
         keys.press("Tab")
     assert focused(page) == "Show the answer"

@@ -119,7 +119,8 @@ function drawQuestion(question, name, tried) {
     const parts = given.length ? [reasons(given)] : [];
     if (note) parts.push(rich("p", note));
     parts.push(rich("p", `To read again: “${question.where}”.`));
-    return say("wrong", "✗ Not right.", ...parts);
+    const partly = given.length && given.every((option) => option.right);
+    return say("wrong", partly ? "✗ Not all yet." : "✗ Not right.", ...parts);
   };
   const reveal = button("Show the answer", () => say("", "The answer:", ...solution(question)));
   reveal.hidden = true;
