@@ -207,7 +207,7 @@ where = "Somewhere"
 computed = true
 unit = "pp"
 answer = -1.5
-tolerance = 0.25
+tolerance = 0.1
 why = "So much."
 hint = "Think of the sign."
 
@@ -242,7 +242,7 @@ def test_a_file_is_read(tmp_path):
         ("−1.5 pp", -1.5, True),
         ("1.5 pp", 1.5, False),
     ]
-    assert (loss.tolerance, loss.unit, loss.hint) == (0.25, "pp", "Think of the sign.")
+    assert (loss.tolerance, loss.unit, loss.hint) == (0.1, "pp", "Think of the sign.")
     assert number.options[0].text == "16,564 bytes"
     assert number.tolerance == pytest.approx(165.64)
 
@@ -337,15 +337,15 @@ BAD = {
         r"\(bytes\): the question lacks hint",
     ),
     "no tolerance": (
-        GOOD.replace("tolerance = 0.25\n", ""),
+        GOOD.replace("tolerance = 0.1\n", ""),
         r"\(loss\): give either tolerance or relative_tolerance; got none",
     ),
     "two tolerances": (
-        GOOD.replace("tolerance = 0.25", "tolerance = 0.25\nrelative_tolerance = 0.1"),
+        GOOD.replace("tolerance = 0.1", "tolerance = 0.1\nrelative_tolerance = 0.2"),
         r"\(loss\): give either .*; got \['tolerance', 'relative_tolerance'\]",
     ),
     "zero tolerance": (
-        GOOD.replace("tolerance = 0.25", "tolerance = 0.0"),
+        GOOD.replace("tolerance = 0.1", "tolerance = 0.0"),
         r"\(loss\): tolerance must leave more than 0 on each side; got 0\.0",
     ),
     "negative tolerance": (
@@ -607,9 +607,9 @@ NUMBERS = [  # the question, what is typed, how the feedback begins
     (3, "-1.5", "✓ Right. ✓ −1.5 pp So much."),
     (3, "−1,5", "✓ Right."),
     (3, "  - 1.5 pp ", "✓ Right."),
-    (3, "-1.75", "✓ Right."),
-    (3, "-1,25", "✓ Right."),
-    (3, "-1.76", "✗ Not right. Think of the sign. To read again"),
+    (3, "-1.6", "✓ Right."),
+    (3, "-1,4", "✓ Right."),
+    (3, "-1.61", "✗ Not right. Think of the sign. To read again"),
     (3, "-1500", "✗ Not right. Think of the sign."),
     (3, "1.5", "✗ Not right. ✗ 1.5 pp A loss has a minus."),
     (3, "+1.5", "✗ Not right. ✗ 1.5 pp A loss has a minus."),
