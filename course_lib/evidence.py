@@ -166,9 +166,10 @@ class Condition:
         return "holds" if holds else "fails" if fails else "undecided"
 
     def __str__(self) -> str:
-        i = self.interval
+        i, unit = self.interval, f" {self.unit}" if self.unit else ""
+        estimate, low, high = (_signed(x, self.unit) for x in (i.estimate, i.low, i.high))
         return (
-            f"{self.what}: {i.estimate:+.2f} {self.unit} [{i.low:+.2f}, {i.high:+.2f}], "
+            f"{self.what}: {estimate}{unit} [{low}, {high}], "
             f"to be {SIDES[self.side].format(self.threshold)}: {self.outcome}"
         )
 
@@ -464,18 +465,20 @@ def _arm_row(arm: Arm) -> str:
         name = escape(arm.name) + ("" if arm.primary else " <em>(exploratory)</em>")
         note = f"<br><small>{escape(arm.note)}</small>" if arm.note else ""
         i = c.interval
+        estimate, low, high = (true_minus(_signed(x, c.unit)) for x in (i.estimate, i.low, i.high))
         rows.append(
             f"<tr><th scope='row'>{name + note if number == 0 else ''}</th>"
-            f"<td>{escape(c.what)}</td><td>{_signed(i.estimate)}&nbsp;{escape(c.unit)}</td>"
-            f"<td>[{_signed(i.low)},&nbsp;{_signed(i.high)}]</td>"
+            f"<td>{escape(c.what)}</td><td>{estimate}&nbsp;{escape(c.unit)}</td>"
+            f"<td>[{low},&nbsp;{high}]</td>"
             f"<td>{escape(true_minus(SIDES[c.side].format(c.threshold)))}</td>"
             f"<td>{MARKS[c.outcome]} {c.outcome}</td></tr>"
         )
     return "".join(rows)
 
 
-def _signed(value: float) -> str:
-    return true_minus(f"{value:+.2f}")
+def _signed(value: float, unit: str) -> str:
+    """Return a difference with its sign; a ratio or a share, which has no unit, without a plus."""
+    return f"{value:+.2f}" if unit else f"{value:.2f}"
 
 
 def _as_plain(value: object) -> object:

@@ -420,6 +420,20 @@ def test_record_returns_and_shows_the_verdict_and_escapes_what_it_shows(shown):
     assert "arm 1 <fails>" in data["text/plain"]
 
 
+def test_a_ratio_has_no_plus_and_a_difference_has(shown):
+    interval = evidence.Interval(0.5, 0.25, 0.75, 8, level=evidence.level_of(2))
+    arms = [
+        Arm(name, (Condition(name, interval, "<", 1.0, unit),))
+        for name, unit in (("ratio", ""), ("difference", "pp"))
+    ]
+    evidence.record(CLAIM, arms, seeds=range(8), protocol=Protocol())
+    ((data, _),) = shown
+    assert "ratio: 0.50 [0.25, 0.75], to be < 1.0: holds" in data["text/plain"]
+    assert "difference: +0.50 pp [+0.25, +0.75], to be < 1.0: holds" in data["text/plain"]
+    html = Tags(data["text/html"]).text
+    assert all(text in html for text in ("[0.25,\xa00.75]", "+0.50\xa0pp", "[+0.25,\xa0+0.75]"))
+
+
 def test_the_metadata_of_record_is_the_ledgers_contract(shown):
     arms = trial(["holds", "undecided"])
     band = Condition(
