@@ -390,6 +390,21 @@ def test_the_map_links_what_is_written(plain):
     assert not any(entry.find("a") for entry in planned)
 
 
+@pytest.mark.parametrize(
+    ("title", "number"),
+    [
+        ("01 · Pruning: how much?", "01"),
+        ("01b · Costs: what it saves", "01b"),
+        ("01_one", "01"),
+        ("01bis", "01"),  # a word, not a letter
+        ("02b · Of another chapter", "01"),
+        ("Pruning", "01"),
+    ],
+)
+def test_a_second_notebook_of_a_chapter_has_a_letter_on_the_map(title, number):
+    assert course_chapter.number_on_map("notebooks/01_name", title) == number
+
+
 @pytest.mark.slow
 def test_the_course_is_cited_with_its_address_once_it_has_one(plain, with_address):
     assert "Sparse & so on , version 0.1.0." in words(page(plain, "book/home.html").article)
@@ -453,6 +468,8 @@ def test_faults_fail_the_build(tmp_path):
     for name, claim in broken.items():
         cells = [new_markdown_cell(f"# {name}"), new_code_cell(record(claim))]
         book.add_notebook(name, new_notebook(cells=cells))
+    for name, title in {"01_again": "01 Again", "01_half": "01b Half"}.items():
+        book.add_notebook(name, new_notebook(cells=[new_markdown_cell(f"# {title}")]))
     book.write("book/home.md", "# Home\n\n```{chapter-map}\nI Weights: 01 One\n```\n")
     book.write("book/ledger.md", "# Ledger\n\n```{chapter-map}\nI Weights: One\n```\n")
     book.write("CITATION.cff", json.dumps({"authors": [], "version": 1}))
@@ -462,6 +479,8 @@ def test_faults_fail_the_build(tmp_path):
         r"claim 'Z1': field 'arms' is empty",
         r"claim 'Z2': field 'verdict' is 'perhaps'; it must be one of",
         r"home.*the map lacks notebooks/02_two",
+        r"home.*the map lacks notebooks/01_half",
+        r"home.*notebooks/01_again and notebooks/01_one are both 01 on the map",
         r"ledger\.md.*a line of the map is 'I Part: 01 Name · 02 Name'.*got 'I Weights: One'",
         r"CITATION\.cff has no title",
     ):

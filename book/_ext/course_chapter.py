@@ -12,7 +12,8 @@ Directives, for pages in `book/`:
   chapter whose notebook is in the book is a link; the others are said to be planned;
 * `{course-citation}`: how to cite the course.
 
-A chapter is a notebook `notebooks/NN_name.ipynb`, NN its number.
+A chapter is a notebook `notebooks/NN_name.ipynb`, NN its number. A second notebook of a chapter has
+a letter behind the number in its title, `01b · Costs`, and is called so on the map.
 """
 
 import re
@@ -253,15 +254,22 @@ class ChapterMap(SphinxDirective):
         found = []
         for row in filter(None, self.content):
             part, _, names = row.partition(": ")
-            chapters = [re.fullmatch(r"(\d\d) (\S.*)", name) for name in names.split(" · ")]
+            chapters = [re.fullmatch(r"(\d\d[a-z]?) (\S.*)", name) for name in names.split(" · ")]
             if not part or None in chapters:
                 raise self.error(
                     "a line of the map is 'I Part: 01 Name · 02 Name', each chapter with two "
-                    f"digits; got {row!r}"
+                    f"digits, a second notebook of it with a letter more; got {row!r}"
                 )
             found.append((part, [chapter.groups() for chapter in chapters]))
         pages_with_claims(self.env).add(self.env.docname)
         return [map_placeholder(parts=found)]
+
+
+def number_on_map(page, title):
+    """The number that a chapter's title begins with, "01" or "01b", or else its file's."""
+    number = CHAPTER.fullmatch(page)[1]
+    found = re.match(rf"{number}[a-z]?(?![a-z\d])", title)
+    return found[0] if found else number
 
 
 def chapter_entry(app, page, number, name, written):
@@ -286,11 +294,13 @@ def chapter_entry(app, page, number, name, written):
 
 def draw_map(app, doctree, page):
     for spot in list(doctree.findall(map_placeholder)):
-        written = {
-            match[1]: chapter
-            for chapter in sorted(store(app.env))
-            if (match := CHAPTER.fullmatch(chapter))
-        }
+        written = {}
+        for chapter in sorted(filter(CHAPTER.fullmatch, store(app.env))):
+            number = number_on_map(chapter, app.env.titles[chapter].astext())
+            if number in written:
+                twins = (written[number], chapter, number)
+                logger.warning("[chapter] %s and %s are both %s on the map", *twins, location=page)
+            written[number] = chapter
         on_map = {number for _, chapters in spot["parts"] for number, _ in chapters}
         for number in sorted(set(written) - on_map):
             logger.warning("[chapter] the map lacks %s", written[number], location=page)
