@@ -1,5 +1,6 @@
 """Bytes against the arrays and files of other libraries, multiply–adds, and how times are taken."""
 
+import itertools
 import time
 
 import numpy as np
@@ -343,6 +344,19 @@ def test_gradients_are_off_and_no_generator_moves(global_generators):
     costs.latency({"a": lambda: seen.append((weight @ weight.t()).requires_grad)}, blocks=2)
     assert not any(seen)
     costs.latency_by_density((6, 5), batch=2, densities=[0.5], blocks=2, seconds=1e-4)
+
+
+@pytest.mark.parametrize("late", [1, 2, 4, 16])
+def test_one_interruption_does_not_make_a_short_call_look_long(late):
+    """It would be called once a block then, without warming up."""
+    calls = itertools.count()
+
+    def short():
+        if next(calls) == late:
+            time.sleep(0.05)
+
+    costs.latency({"short": short}, blocks=2, seconds=0.01)
+    assert next(calls) > 1000
 
 
 def test_latency_by_density_times_dense_once_a_block():

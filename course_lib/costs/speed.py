@@ -167,11 +167,15 @@ def latency(
 
 
 def _plan(timer: timeit.Timer, seconds: float) -> tuple[int, int]:
-    """Return how many bursts of how many calls take about so long."""
-    calls, took = 1, timer.repeat(2, 1)[-1]  # the first call may set things up
+    """Return how many bursts of how many calls take about so long.
+
+    An interruption makes a call seem long, and would leave a short one without its warm-up in every
+    block: hence the smaller of two times.
+    """
+    calls, took = 1, min(timer.repeat(3, 1)[1:])  # the first call may set things up
     while took < seconds / BURSTS / 2:
         calls *= 2
-        took = timer.timeit(calls)
+        took = min(timer.repeat(2, calls))
     bursts = min(BURSTS, max(1, int(seconds / took)))
     return bursts, max(1, int(calls * seconds / BURSTS / took))
 
