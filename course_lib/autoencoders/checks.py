@@ -1,0 +1,34 @@
+"""Checks of input that all of the autoencoders share."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def check_whole(name: str, value: object, *, low: int = 1) -> None:
+    """Raise a ValueError unless a value is a whole number, at least `low`."""
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_whole or value < low:
+        raise ValueError(f"{name} must be a whole number, at least {low}; got {value!r}")
+
+
+def check_number(name: str, value: object, *, low: float, above: bool = False) -> None:
+    """Raise a ValueError unless a value is a finite number, at least `low`, or above it."""
+    is_number = isinstance(value, float | int | np.number) and not isinstance(value, bool)
+    if not is_number or not np.isfinite(value) or value < low or (above and value == low):
+        raise ValueError(f"{name} must be {'above' if above else 'at least'} {low}; got {value!r}")
+
+
+def check_rows(name: str, x: Tensor, width: int | None = None) -> None:
+    """Raise a ValueError unless `x` holds finite floats, `(…, width)`, at least one row."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"{name} must be a tensor of floats; got {kind}")
+    if x.ndim == 0 or (width is not None and x.shape[-1] != width):
+        wanted = "at least one dimension" if width is None else f"shape (…, {width})"
+        raise ValueError(f"{name} must have {wanted}; got {tuple(x.shape)}")
+    if x.numel() == 0:
+        raise ValueError(f"{name} is empty: its shape is {tuple(x.shape)}")
+    if not torch.isfinite(x).all():
+        n = int((~torch.isfinite(x)).sum())
+        raise ValueError(f"{name} holds {n} values that are NaN or infinite")
