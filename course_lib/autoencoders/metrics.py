@@ -80,7 +80,7 @@ def mse(x: Tensor, reconstruction: Tensor) -> float:
         ValueError: if the two are empty, not finite or of different shapes.
     """
     _check_pair(x, reconstruction)
-    return float((x.double() - reconstruction.double()).square().mean())
+    return float((x.double() - reconstruction.detach().double()).square().mean())
 
 
 def fvu(x: Tensor, reconstruction: Tensor) -> float:
@@ -121,7 +121,7 @@ def shrinkage(x: Tensor, reconstruction: Tensor) -> float:
     """
     _check_pair(x, reconstruction)
     rows = x.reshape(-1, x.shape[-1]).double()
-    other = reconstruction.reshape(-1, x.shape[-1]).double() - rows.mean(0)
+    other = reconstruction.detach().reshape(-1, x.shape[-1]).double() - rows.mean(0)
     along = float((other * (rows - rows.mean(0))).sum())
     if along <= 0:
         raise ValueError("the reconstruction does not point along x, so no factor can correct it")
@@ -146,7 +146,7 @@ def magnitude_slope(true: Tensor, found: Tensor) -> float:
     both = (true != 0) & (found != 0)
     if not both.any():
         raise ValueError("no entry is active in both, so there is nothing to compare")
-    t, f = true[both].double(), found[both].double()
+    t, f = true[both].double(), found.detach()[both].double()
     return float((t * f).sum() / t.square().sum())
 
 
