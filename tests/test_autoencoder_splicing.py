@@ -130,7 +130,7 @@ def test_an_edit_with_the_error_kept_moves_along_one_direction():
 def test_gradients_flow_through_and_modes_come_back():
     model, x = Frozen(), normal(8, 6)
     autoencoder = ae.SparseAutoencoder(5, 9, ae.BatchTopK(2), seed=1).train()
-    ae.calibrate(autoencoder, model.body[:1](x))
+    ae.calibrate(autoencoder, 2 * model.body[:1](x))
     threshold = autoencoder.activation.threshold.clone()
     before = modes(model)
     with ae.splice(model, "body.0", autoencoder):

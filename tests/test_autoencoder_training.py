@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from course_lib import autoencoders as ae
+from course_lib.autoencoders import files, fitting
 from course_lib.planted import planted_features
 from course_lib.seeds import generator
 
@@ -202,6 +203,24 @@ def test_resampling_brings_dead_latents_back(planted):
     assert dead[1] < 0.15
 
 
+def test_a_latent_that_was_just_started_anew_is_given_time(planted):
+    models = []
+    for at in ([100], [100, 101, 120]):
+        models.append(with_dead(ae.TopK(3)))
+        ae.fit(models[-1], planted.x, steps=130, seed=0, dead_after=50, resample_at=at)
+    assert_equal_states(state(models[0]), state(models[1]))
+
+
+def test_adam_remembers_no_gradient_along_the_rows(planted, tmp_path):
+    model = build()
+    rows = model.W_dec.detach().clone()
+    ae.fit(model, planted.x, steps=1, seed=0, checkpoint=tmp_path / "run")
+    tensors, _ = files.read(tmp_path / "run")
+    i = [name for name, _ in model.named_parameters()].index("W_dec")
+    mean = tensors[f"optimiser.{i}.exp_avg"]
+    assert (mean * rows).sum(1).abs().max() < 1e-6 < mean.norm(dim=1).max()
+
+
 def test_aux_k_brings_latents_back_that_lose_the_competition(planted):
     x, dead = planted.x + 1, []  # uncentred: a few latents win for every input
     for cure in ({}, {"aux_k": 6}):
@@ -294,7 +313,7 @@ RESUMED = {
     ),
     "batchtopk": (lambda: ae.BatchTopK(2), {"schedule": ae.trapezoid(), "aux_k": 6}),
     "jumprelu": (lambda: ae.JumpReLU(24, log=False), {"penalty": 0.1}),
-    "gated": (lambda: ae.Gated(24), {"penalty": 0.2, "resample_at": [20, 45], "dead_after": 5}),
+    "gated": (lambda: ae.Gated(24), {"penalty": 0.2, "resample_at": [45], "dead_after": 20}),
 }
 
 
@@ -320,11 +339,11 @@ def test_a_killed_run_resumes_to_the_same_weights(name, as_batches, planted, tmp
                 raise KilledError
             yield batch
 
-    whole = build(activation())
+    whole = with_dead(activation())
     history = ae.fit(whole, data(), **settings)
 
     path = tmp_path / "run.safetensors"
-    killed = build(activation())
+    killed = with_dead(activation())
     if as_batches:
         with pytest.raises(KilledError):
             ae.fit(killed, data(until=37), checkpoint=path, **settings)
@@ -343,8 +362,6 @@ def test_a_killed_run_resumes_to_the_same_weights(name, as_batches, planted, tmp
 
 def kill_at_row(model, x, path, settings, row):
     """Stop a training on a tensor in the middle of the steps after a row."""
-    from course_lib.autoencoders import fitting
-
     calls = []
     original = fitting.losses.reconstruction_loss
 

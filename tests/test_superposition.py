@@ -56,7 +56,7 @@ def test_a_stack_is_its_models(hidden, output, global_generators):
 
 
 def test_a_model_learns_the_same_in_any_company():
-    settings = {"steps": 40, "batch_size": 64, "schedule": cosine, "learning_rate": 0.01}
+    settings = {"steps": 40, "batch_size": 64, "schedule": cosine, "pairs": "correlated"}
     p, importance = torch.tensor([0.5, 0.8, 0.9]), torch.tensor([[1.0] * 4, [0.5] * 4, [2.0] * 4])
     many = sup.ToyModels(4, 2, seeds=[3, 5, 7])
     history = sup.fit(many, p_zero=p, importance=importance, **settings)
