@@ -303,8 +303,9 @@ def dimensionality(W: Tensor) -> Tensor:
 def features_per_neuron(W: Tensor, *, above: float = 0.0) -> Tensor:
     """Return how many stored features each row of W takes part in, `(…, m, n)` to int64 `(…, m)`.
 
-    Feature i counts for neuron k if it is `stored` and |W_ki| > `above` · ‖W_i‖. Rows are neurons
-    only behind a ReLU: in a linear bottleneck a rotation changes this number and nothing else.
+    Feature i counts for neuron k if it is `stored` and the magnitude of W_ki is above `above` times
+    ‖W_i‖. Rows are neurons only behind a ReLU: in a linear bottleneck a rotation changes this
+    number and nothing else.
     """
     W = W.detach()
     takes_part = W.abs() > above * squared_norms(W).sqrt().unsqueeze(-2)

@@ -28,6 +28,10 @@ def build(activation=None, *, seed=3, d_sae=N, **kwargs):
     return model
 
 
+def scalar(tensor):
+    return float(tensor.detach())
+
+
 def every_activation():
     return [nn.ReLU(), ae.TopK(2), ae.BatchTopK(2), ae.JumpReLU(N), ae.Gated(N)]
 
@@ -274,8 +278,8 @@ def test_gated_is_the_formula():
     W_mag = model.W_enc * model.activation.r_mag.exp()
     magnitude = ((x - model.b_dec) @ W_mag + model.activation.b_mag).relu()
     assert torch.allclose(model.encode(x), torch.where(gate > 0, magnitude, 0.0), atol=1e-6)
-    assert float(ae.sparsity_loss(model, model(x))) == pytest.approx(
-        float(gate.relu().sum(1).mean()), rel=1e-5
+    assert scalar(ae.sparsity_loss(model, model(x))) == pytest.approx(
+        scalar(gate.relu().sum(1).mean()), rel=1e-5
     )
 
 
@@ -284,7 +288,7 @@ def test_the_gates_auxiliary_loss_sends_no_gradient_to_the_decoder():
     gate = ((x - model.b_dec) @ model.W_enc + model.b_enc).relu()
     expected = (gate @ model.W_dec + model.b_dec - x).square().sum(1).mean()
     loss = ae.gate_loss(model, x)
-    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    assert scalar(loss) == pytest.approx(scalar(expected), rel=1e-5)
     loss.backward()
     assert model.W_dec.grad is None
     assert model.b_dec.grad is None
@@ -298,12 +302,12 @@ def test_the_gates_auxiliary_loss_sends_no_gradient_to_the_decoder():
 def test_penalties():
     x = normal(30, D)
     model = build()
-    assert float(ae.sparsity_loss(model, model(x))) == pytest.approx(
+    assert scalar(ae.sparsity_loss(model, model(x))) == pytest.approx(
         float(model.encode(x).sum() / 30), rel=1e-5
     )
     jumping = build(ae.JumpReLU(N))
     output = jumping(x)
-    assert float(ae.sparsity_loss(jumping, output)) == pytest.approx(ae.l0(output.latents))
+    assert scalar(ae.sparsity_loss(jumping, output)) == pytest.approx(ae.l0(output.latents))
     for activation in (ae.TopK(2), ae.BatchTopK(2)):
         fixed = build(activation)
         with pytest.raises(ValueError, match="fixes L0 by k"):
@@ -318,7 +322,7 @@ def test_losses_are_in_normalised_units():
     inside = model.normalise(x)
     given = ae.reconstruction_loss(model, x, model(x))
     assert float(given) == pytest.approx(
-        float(ae.reconstruction_loss(plain, inside, plain(inside))), rel=1e-4
+        scalar(ae.reconstruction_loss(plain, inside, plain(inside))), rel=1e-4
     )
 
 
@@ -344,9 +348,9 @@ def test_aux_k_is_the_formula():
     kept = torch.where(pre > pre.min(1, keepdim=True).values, pre.relu(), 0.0)  # 2 of 3, rectified
     assert (pre < 0).any()
     expected = (error - kept @ model.W_dec[5:]).square().sum(1).mean()
-    assert float(ae.aux_k_loss(model, x, output, dead, 2)) == pytest.approx(float(expected))
+    assert scalar(ae.aux_k_loss(model, x, output, dead, 2)) == pytest.approx(scalar(expected))
     none = torch.zeros(N, dtype=torch.bool)
-    assert float(ae.aux_k_loss(model, x, output, none, 2)) == 0
+    assert scalar(ae.aux_k_loss(model, x, output, none, 2)) == 0
     everything = ae.aux_k_loss(model, x, output, ~none, 100)
     assert torch.isfinite(everything)
 
