@@ -303,7 +303,7 @@ def test_penalties():
     x = normal(30, D)
     model = build()
     assert scalar(ae.sparsity_loss(model, model(x))) == pytest.approx(
-        float(model.encode(x).sum() / 30), rel=1e-5
+        scalar(model.encode(x).sum() / 30), rel=1e-5
     )
     jumping = build(ae.JumpReLU(N))
     output = jumping(x)
@@ -321,7 +321,7 @@ def test_losses_are_in_normalised_units():
     plain = build()
     inside = model.normalise(x)
     given = ae.reconstruction_loss(model, x, model(x))
-    assert float(given) == pytest.approx(
+    assert scalar(given) == pytest.approx(
         scalar(ae.reconstruction_loss(plain, inside, plain(inside))), rel=1e-4
     )
 
