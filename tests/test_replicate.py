@@ -267,7 +267,7 @@ def test_an_interrupted_call_ends_its_workers_at_once(monkeypatch):
             time.sleep(0.1)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(training, "tqdm", progress)
+        monkeypatch.setattr(training.replicates, "tqdm", progress)
 
     def sleeper(seed):
         time.sleep(0 if seed == 0 else 30)
