@@ -316,6 +316,50 @@ def test_a_diverging_last_step_is_noticed_on_the_validation_set():
         )
 
 
+# --- From a later step, and rows where they are wanted --------------------------------------------
+
+
+def test_a_training_in_two_parts_is_the_whole_training():
+    """Without a memory in the optimiser, the second part takes up where the first one ended."""
+    options = {"seed": 5, "batch_size": 60, "learning_rate": 0.1, "optimiser": torch.optim.SGD}
+    splits, snapshots = small(3), {}
+    whole, parts = networks.mlp(SIZES, seed=4), networks.mlp(SIZES, seed=4)
+    training.fit(
+        whole,
+        splits,
+        steps=11,
+        schedule=training.cosine,
+        on_step=lambda step, model: snapshots.update({step: state(model)}),
+        **options,
+    )
+    parts.load_state_dict(snapshots[4])  # in the middle of the second epoch of three batches
+    seen = []
+    found = training.fit(
+        parts,
+        splits,
+        steps=11,
+        start=4,
+        schedule=training.cosine,
+        on_step=lambda step, model: seen.append(step),
+        **options,
+    )
+    assert seen == list(range(4, 12))
+    assert_close(state(parts), state(whole), rtol=0, atol=0)
+    assert found.history["step"].tolist() == list(range(5, 12))
+
+
+def test_evaluate_at_adds_rows_and_changes_nothing_else():
+    models = [networks.mlp(SIZES, seed=4) for _ in range(2)]
+    options = {"steps": 20, "seed": 5, "evaluate_every": 10}
+    plain = training.fit(models[0], small(3), **options)
+    more = training.fit(models[1], small(3), evaluate_at=(1, 4, 20), **options)
+    assert more.history["step"].tolist() == [1, 4, 10, 20]
+    both = more.history[more.history["step"].isin([10, 20])].reset_index(drop=True)
+    columns = ["validation_loss", "validation_accuracy"]
+    pd.testing.assert_frame_equal(both[columns], plain.history[columns])
+    assert_close(state(models[0]), state(models[1]), rtol=0, atol=0)
+
+
 # --- Evaluation -----------------------------------------------------------------------------------
 
 
@@ -392,6 +436,10 @@ def with_labels(y):
         ({"batch_size": 1.5}, "batch_size must be a whole number"),
         ({"evaluate_every": -1}, "evaluate_every must be a whole number"),
         ({"keep": "first"}, 'keep is "last" or "best"; got \'first\''),
+        ({"start": 3}, "start counts steps, 0 ≤ start < 3; got 3"),
+        ({"start": -1}, "start counts steps"),
+        ({"start": 1, "evaluate_at": (1, 2)}, "evaluate_at takes steps from 2 to 3; got [1, 2]"),
+        ({"evaluate_at": (4,)}, "evaluate_at takes steps from 1 to 3"),
         ({"seed": None}, "one Splits and one seed"),
         ({"seed": 1.5}, "one Splits and one seed"),
         ({"seed": [1]}, "got one network"),

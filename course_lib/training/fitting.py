@@ -1,6 +1,6 @@
 """Fitting: a training loop that can be read, for one network or a `networks.stack` of them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +47,8 @@ def fit(
     optimiser: Callable[..., torch.optim.Optimizer] | None = None,
     schedule: Callable[[float], float] | None = None,
     evaluate_every: int | None = None,
+    evaluate_at: Collection[int] = (),
+    start: int = 0,
     keep: str = "last",
     on_step: Callable[[int, nn.Module], None] | None = None,
     device: torch.device | str | None = None,
@@ -66,9 +68,12 @@ def fit(
         optimiser: called as `optimiser(parameters, lr=…, weight_decay=…)`; AdamW by default.
         schedule: multiplies the learning rate, given the share of training done in [0, 1).
         evaluate_every: steps between rows of the history; by default 10 rows.
+        evaluate_at: more steps that get a row, numbered from 1 as in the history.
+        start: steps that count as done, 0 ≤ start < steps. Training goes on from there with the
+            batches and the learning rates of the steps that are left; the optimiser is a new one.
         keep: `"last"` leaves the final weights in the model, `"best"` those of the row with the
             highest validation accuracy (the first of equals).
-        on_step: called as `on_step(step, model)` before each step, 0 ≤ step < steps, and once
+        on_step: called as `on_step(step, model)` before each step, start ≤ step < steps, and once
             more after the last, for example by `pruning.gradual`.
         device: where to train; the model stays there. By default `default_device()`.
 
@@ -77,6 +82,12 @@ def fit(
         FloatingPointError: if the loss is not finite.
     """
     _check_fit_arguments(model, splits, steps, seed, batch_size, evaluate_every, keep)
+    if not is_whole(start) or not 0 <= start < steps:
+        raise ValueError(f"start counts steps, 0 ≤ start < {steps}; got {start!r}")
+    if not all(is_whole(step) and start < step <= steps for step in evaluate_at):
+        raise ValueError(
+            f"evaluate_at takes steps from {start + 1} to {steps}; got {list(evaluate_at)!r}"
+        )
     if keep == "best" and on_step is not None:
         raise ValueError(
             'keep="best" could bring back weights from before on_step changed the network, a '
@@ -99,7 +110,7 @@ def fit(
     rows, losses = [], []
     best, best_state = None, None
     model.train()
-    for step in range(steps):
+    for step in range(start, steps):
         if on_step is not None:
             on_step(step, model)
         if schedule is not None:
@@ -114,7 +125,7 @@ def fit(
 
         if step == steps - 1 and on_step is not None:
             on_step(steps, model)
-        if (step + 1) % evaluate_every == 0 or step == steps - 1:
+        if (step + 1) % evaluate_every == 0 or step == steps - 1 or step + 1 in evaluate_at:
             validation_loss, accuracy = evaluate(model, validation)
             train_loss = torch.stack(losses).mean(0)
             if not torch.isfinite(train_loss + validation_loss).all():
