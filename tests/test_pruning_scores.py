@@ -255,3 +255,82 @@ def test_movement_of_another_network_is_refused():
     train(networks.mlp((64, 9, 10), seed=0), movement, steps=2)
     with pytest.raises(ValueError, match="no steps of this network"):
         movement.scores(networks.mlp((64, 8, 10), seed=0))
+
+
+# --- SynFlow --------------------------------------------------------------------------------------
+
+
+def positive(model):
+    """The weights as float64 without their signs."""
+    return {name: weight.double().abs() for name, weight in pruning.weights(model).items()}
+
+
+def test_synflow_adds_up_the_paths_through_a_weight():
+    """Two layers by hand: a path from input i through unit j to output k weighs |W1_ji| |W2_kj|."""
+    model = networks.mlp((4, 5, 3), seed=1)
+    model[0].bias.data += 0.7  # biases lie on no path
+    w1, w2 = positive(model).values()
+    expected = {"0.weight": w1 * w2.sum(0).unsqueeze(1), "2.weight": w2 * w1.sum(1)}
+    assert_close(pruning.synflow(model, torch.rand(7, 4)), expected)
+
+
+def with_masks(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {name: weight.shape for name, weight in pruning.weights(model).items()}
+    masks = {n: torch.rand(shape, generator=generator) < 0.6 for n, shape in shapes.items()}
+    return pruning.apply(model, masks)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("kind", ["mlp", "conv", "nested"])
+def test_synflow_is_conserved_from_layer_to_layer(kind, masked):
+    """Every layer's scores add up to the flow R."""
+    model = {
+        "mlp": lambda: networks.mlp((16, 9, 7, 3), seed=2),
+        "conv": lambda: networks.convnet((3, 5), side=4, n_classes=3, seed=2),
+        "nested": lambda: nn.Sequential(
+            networks.mlp((16, 9), seed=3),
+            nn.LeakyReLU(),
+            nn.Dropout(),
+            networks.mlp((9, 3), seed=4),
+        ),
+    }[kind]()
+    if masked:
+        with_masks(model, seed=5)
+    before, ones = copy.deepcopy(model.state_dict()), torch.ones(1, 16, dtype=torch.float64)
+    scores = pruning.synflow(model, torch.rand(6, 16))
+    plain = pruning.remove(copy.deepcopy(model)).double().eval()
+    for name, parameter in plain.named_parameters():
+        parameter.data = parameter.data * 0 if name.endswith("bias") else parameter.data.abs()
+    flow = plain(ones).sum().item()
+    assert flow > 0
+    for name, score in scores.items():
+        assert score.sum().item() == pytest.approx(flow, rel=1e-9), name
+        assert (score[~pruning.masks(model)[name]] == 0).all()
+    assert model.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_synflow_of_a_stack_is_that_of_its_networks():
+    models = [networks.mlp((6, 5, 4), seed=s) for s in (1, 2, 3)]
+    scores = pruning.synflow(networks.stack(models), torch.rand(3, 8, 6))
+    for i, model in enumerate(models):
+        alone = pruning.synflow(model, torch.rand(8, 6))
+        assert_close({name: score[i] for name, score in scores.items()}, alone)
+
+
+def test_synflow_of_a_deep_network_stays_finite():
+    model = networks.mlp((30, *[200] * 40, 5), seed=0)  # the flow is about 1e46
+    total = sum(score.sum() for score in pruning.synflow(model, torch.rand(1, 30)).values())
+    assert torch.isfinite(total)
+    assert total > torch.finfo(torch.float32).max
+
+
+@pytest.mark.parametrize("layer", [nn.Sigmoid(), nn.BatchNorm1d(5)])
+def test_synflow_refuses_layers_that_do_not_scale(layer):
+    model = nn.Sequential(nn.Linear(4, 5), layer, nn.Linear(5, 2))
+    with pytest.raises(
+        ValueError, match=rf"synflow knows only Linear.*got 1 {type(layer).__name__}"
+    ):
+        pruning.synflow(model, torch.rand(2, 4))

@@ -1,8 +1,8 @@
 """What to remove: a score for each weight. The lowest go first.
 
 Scores are a plain dictionary of tensors by parameter name, of the weights' shapes. `magnitude` and
-`random` need the network alone; the others need data, because they ask what a weight does to the
-loss.
+`random` need the network alone, and `synflow` the width of its input; the others need data, because
+they ask what a weight does to the loss.
 """
 
 import operator
@@ -14,8 +14,15 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from course_lib.data import Split
-from course_lib.networks import StackedLinear
-from course_lib.pruning.layers import is_whole, prunable
+from course_lib.networks import Image, StackedLinear
+from course_lib.pruning.layers import PRUNABLE, is_whole, prunable
+
+# Layers without weights that scale with a positive input: `synflow` can follow paths through them.
+POSITIVE = (
+    *(nn.ReLU, nn.LeakyReLU, nn.Identity, nn.Dropout, nn.Flatten, nn.Unflatten, Image),
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -122,6 +129,58 @@ def taylor(
                 product = product.square()
             total[name] = total.get(name, 0) + product
     return {name: score / n_batches for name, score in total.items()}
+
+
+def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Score each weight by its share of the flow through the network, without any data.
+
+    Take the absolute values of all weights and no biases, and put in ones: R = 1ᵀ |W_L| … |W_1| 1
+    adds up, over all paths from an input to an output, the product of the weights on the path. The
+    score is ∂R/∂|W| ⊙ |W|, what the paths through a weight contribute (Tanaka et al. 2020,
+    2006.05467). In every layer the scores add up to R, so no layer can lose them all.
+
+    The paper prunes by it in 100 small steps and scores anew after each, as
+    `tickets.synflow_masks` does.
+
+    Args:
+        model: linear and convolutional layers, activations that leave positive numbers as they are
+            (ReLU, leaky ReLU, identity), pooling, flatten, dropout; masked or not, or a stack.
+        x: any inputs of the network, `(n, d)`, for a stack `(S, n, d)`; their shape alone counts.
+
+    Returns:
+        Scores in float64, because products over layers leave the range of float32.
+
+    Raises:
+        ValueError: if the model holds a layer of another kind, such as batch norm or a sigmoid.
+    """
+    found, known = weights(model), (*PRUNABLE, *POSITIVE)
+    for name, layer in model.named_modules():
+        is_part = type(layer) is nn.Sequential or "parametrizations" in name
+        if not is_part and not isinstance(layer, known):
+            raise ValueError(
+                f"synflow knows only {', '.join(kind.__name__ for kind in known)} in sequence: "
+                f"layers that scale with a positive input; got {name} {type(layer).__name__}"
+            )
+    positive = {
+        name: torch.zeros_like(value, dtype=torch.float64)
+        if name.endswith("bias")
+        else value.detach().abs().double().requires_grad_()
+        for name, value in model.named_parameters()
+    }
+    switched = {name: value for name, value in positive.items() if value.requires_grad}
+    device = next(iter(found.values())).device
+    ones = torch.ones_like(x[..., :1, :], dtype=torch.float64, device=device)  # (1, d)
+    training = model.training
+    model.eval()  # no dropout
+    with torch.enable_grad():
+        flow = torch.func.functional_call(model, positive, ones).sum()  # over a stack as well
+        gradients = torch.autograd.grad(flow, list(switched.values()))
+    model.train(training)
+    scores = {
+        name.replace("parametrizations.", "").removesuffix(".original"): g * value.detach()
+        for (name, value), g in zip(switched.items(), gradients, strict=True)
+    }
+    return {name: scores[name] for name in found}
 
 
 class Movement:
