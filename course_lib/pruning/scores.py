@@ -134,9 +134,9 @@ def taylor(
 def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Score each weight by its share of the flow through the network, without any data.
 
-    Take the absolute values of all weights and no biases, and put in ones: R = 1ᵀ |W_L| … |W_1| 1
+    Take the absolute values of all weights and no biases, and put in ones: `R = 1ᵀ |W_L| … |W_1| 1`
     adds up, over all paths from an input to an output, the product of the weights on the path. The
-    score is ∂R/∂|W| ⊙ |W|, what the paths through a weight contribute (Tanaka et al. 2020,
+    score is `∂R/∂|W| ⊙ |W|`, what the paths through a weight contribute (Tanaka et al. 2020,
     2006.05467). In every layer the scores add up to R, so no layer can lose them all.
 
     The paper prunes by it in 100 small steps and scores anew after each, as

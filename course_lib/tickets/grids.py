@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +59,7 @@ class Grid:
         curves: the rows of `training.fit`, with the columns that name the training.
     """
 
-    def __init__(self, store: Store, units: Sequence[Unit], seeds: Sequence[int], keep: Any = None):
+    def __init__(self, store, units, seeds, keep=None):
         self._store, self._keep = store, keep  # a temporary folder lives as long as it is kept
         self.folder = store.folder
         keys = [(unit, seed) for unit in units for seed in seeds]
