@@ -227,11 +227,11 @@ def test_a_grid_that_was_stopped_goes_on(whole, monkeypatch, tmp_path, stop_afte
             run(folder)
     before = files(folder)
     assert len([path for path in before if path.suffix == ".safetensors"]) >= 2 * stop_after - 2
+    times = {path: (folder / path).stat().st_mtime_ns for path in before}
     grid = run(folder)
-    assert_same_table(grid.table, whole.table)
-    after = files(folder)
-    assert {path: after[path] for path in before} == before, "nothing stored was written again"
-    assert set(after) == set(files(whole.folder))
+    pd.testing.assert_frame_equal(grid.table, whole.table)
+    assert {path: (folder / path).stat().st_mtime_ns for path in before} == times
+    assert files(folder) == files(whole.folder), "as if it had never been stopped"
 
 
 def test_a_half_written_file_is_no_training(whole, tmp_path):
@@ -301,7 +301,9 @@ def test_a_temporary_folder_goes_with_the_grid():
         ({"seeds": []}, "seeds must be different whole numbers from 0 to 99999"),
         ({"seeds": [1, 1]}, "seeds must be different"),
         ({"seeds": [100_000]}, "seeds must be different whole numbers from 0 to 99999"),
-        ({"rounds": 0}, "rounds is a whole number, at least 1; got 0"),
+        ({"rounds": 0}, "rounds must be a whole number, at least 1; got 0"),
+        ({"rate": 1.5}, "rate is a share in [0, 1]"),
+        ({"output_rate": -0.1}, "rate is a share in [0, 1]"),
         ({"scope": "local"}, "scope is one of"),
         ({"arms": {}}, "arms names where training starts again"),
         ({"arms": (0, 5)}, "arms names where training starts again"),
@@ -316,6 +318,22 @@ def test_bad_arguments_are_refused_before_anything_is_made(options, message, tmp
         run(tmp_path / "grid", **options)
     assert message in str(error.value)
     assert not (tmp_path / "grid").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"seed": 9}, {"round": 3}, {"round": -1}, {"rewind": 7}])
+def test_a_network_that_a_grid_does_not_have_is_refused(whole, wrong):
+    key = {"seed": 1, "round": 2, "rewind": 5} | wrong
+    for take in (whole.ticket, whole.model):
+        with pytest.raises(ValueError, match=r"seeds \[1, 2, 3\], rounds from 0 to 2 and st"):
+            take(**key)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    plan = Plan(steps=np.int64(12), batch_size=np.int32(50), learning_rate=np.float32(0.005))
+    arms = {np.int64(0): {"random mask": np.array([1])}}
+    grid = run(tmp_path / "grid", seeds=np.arange(2), plan=plan, arms=arms, rounds=np.int64(1))
+    again = run(tmp_path / "grid", seeds=[0, 1], plan=plan, arms=arms, rounds=1)
+    pd.testing.assert_frame_equal(grid.table, again.table)
 
 
 # --- Workers, progress, curves --------------------------------------------------------------------

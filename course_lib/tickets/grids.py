@@ -61,6 +61,8 @@ class Grid:
 
     def __init__(self, store, units, seeds, keep=None):
         self._store, self._keep = store, keep  # a temporary folder lives as long as it is kept
+        self._units, self._seeds = units, seeds
+        self._rewinds = list(dict.fromkeys(unit.rewind for unit in units if unit != DENSE))
         self.folder = store.folder
         keys = [(unit, seed) for unit in units for seed in seeds]
         self.table = pd.DataFrame([store.row(*key) for key in keys]).astype({"rewind": object})
@@ -73,12 +75,31 @@ class Grid:
         self.curves = pd.concat(curves, ignore_index=True).astype({"rewind": object})
 
     def ticket(self, seed: int, round: int, rewind: int | str = 0) -> Ticket:
-        """Return the ticket of a round, ready to train; that of round 0 is dense."""
+        """Return the ticket of a round, ready to train; that of round 0 is dense.
+
+        Raises:
+            ValueError: if this grid has no such ticket.
+        """
+        self._find(seed, round, rewind)
         return self._store.ticket(seed, round, rewind)
 
     def model(self, seed: int, round: int, rewind: int | str = 0) -> nn.Module:
-        """Return the trained network of a round, plain, with zeros where it is pruned."""
-        return self._store.model(Unit("ticket", rewind, round) if round else DENSE, seed)
+        """Return the trained network of a round, plain, with zeros where it is pruned.
+
+        Raises:
+            ValueError: if this grid has no such network.
+        """
+        return self._store.model(self._find(seed, round, rewind), seed)
+
+    def _find(self, seed: int, round: int, rewind: int | str) -> Unit:
+        unit = Unit("ticket", rewind, round) if round else DENSE
+        if unit not in self._units or seed not in self._seeds or rewind not in self._rewinds:
+            raise ValueError(
+                f"the grid has the seeds {self._seeds}, rounds from 0 to "
+                f"{max(unit.round for unit in self._units)} and starts again at {self._rewinds}; "
+                f"got seed={seed!r}, round={round!r}, rewind={rewind!r}"
+            )
+        return unit
 
 
 def grid(
@@ -137,20 +158,22 @@ def grid(
         training.ReplicateError: if a training failed, after the others.
     """
     seeds = list(seeds)
-    _check(seeds, plan, rounds, arms, scope)
+    options = {"rate": rate, "output_rate": output_rate, "scope": scope}
+    _check(seeds, plan, rounds, arms, options)
+    seeds = [int(seed) for seed in seeds]
+    arms = {step if step in LATE else int(step): controls for step, controls in arms.items()}
     temporary = tempfile.TemporaryDirectory() if folder is None else None
     store = Store(Path(temporary.name if temporary else folder), build, data, plan)
-    options = {"rate": rate, "output_rate": output_rate, "scope": scope}
     steps = store.check(options, [rewind for rewind in arms if rewind not in LATE], seeds)
     units = list(_units(rounds, arms))
-    missing = [s for s in seeds if not all(store.path(unit, s).exists() for unit in units)]
-    if missing:
+    paths = [store.path(unit, seed) for unit in units for seed in seeds]
+    if not all(path.exists() for path in paths):
         job = functools.partial(
             _train_group, store=store, units=units, steps=steps, options=options, device=device
         )
-        shown = _bar([store.path(unit, seed) for unit in units for seed in seeds])
-        with shown if progress else contextlib.nullcontext():
-            training.replicate(job, missing, together=together, workers=workers, progress=False)
+        with _bar(paths) if progress else contextlib.nullcontext():
+            # All seeds, also those that are done: so the same ones share a stack each time.
+            training.replicate(job, seeds, together=together, workers=workers, progress=False)
     found = Grid(store, units, seeds, temporary)
     write_bytes(store.folder / TABLE, found.table.to_csv(index=False).encode())
     return found
@@ -310,7 +333,7 @@ def _bar(paths: Sequence[Path]) -> Iterator[None]:
         thread.join()
 
 
-def _check(seeds, plan: Plan, rounds: int, arms, scope: str) -> None:
+def _check(seeds, plan: Plan, rounds: int, arms, options) -> None:
     """Raise a ValueError where an argument of `grid` is outside its range."""
     whole = all(is_whole(seed) and 0 <= seed < CONTROL_SEED for seed in seeds)
     if not seeds or not whole or len(set(seeds)) < len(seeds):
@@ -318,10 +341,10 @@ def _check(seeds, plan: Plan, rounds: int, arms, scope: str) -> None:
             f"seeds must be different whole numbers from 0 to {CONTROL_SEED - 1}, at least one; "
             f"got {seeds}"
         )
-    if not is_whole(rounds) or rounds < 1:
-        raise ValueError(f"rounds is a whole number, at least 1; got {rounds!r}")
-    if scope not in SCOPES:
-        raise ValueError(f"scope is one of {list(SCOPES)}; got {scope!r}")
+    for rate in (options["rate"], options["output_rate"]):
+        pruning.iterative_sparsities(rounds, 0.0 if rate is None else rate)  # complains
+    if options["scope"] not in SCOPES:
+        raise ValueError(f"scope is one of {list(SCOPES)}; got {options['scope']!r}")
     if not isinstance(arms, Mapping) or not arms:
         raise ValueError(
             "arms names where training starts again and the controls of each, for example "

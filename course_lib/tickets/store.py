@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import safetensors
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from course_lib.data import Splits
-from course_lib.tickets.files import write, write_bytes
+from course_lib.tickets.files import as_json, read, read_about, write, write_bytes
 from course_lib.tickets.finding import LATE
 from course_lib.tickets.ticket import Plan, Run, Ticket, filled
 
@@ -59,7 +57,7 @@ class Store:
             tensors |= {f"mask:{name}": mask for name, mask in ticket.masks.items()}
             for step, model in ({"end": run.model} | run.snapshots).items():
                 tensors |= {f"{step}:{name}": t for name, t in model.state_dict().items()}
-        about = {"row": json.dumps(row), "found": ticket.found}
+        about = {"row": row, "found": ticket.found}
         if unit == DENSE:
             about |= self.fingerprints(seed)
         path = self.path(unit, seed)
@@ -68,17 +66,17 @@ class Store:
 
     def row(self, unit: Unit, seed: int) -> dict[str, Any]:
         """Return what was measured."""
-        return json.loads(self._about(self.path(unit, seed))["row"])
+        return read_about(self.path(unit, seed))["row"]
 
     def curve(self, unit: Unit, seed: int) -> pd.DataFrame:
         """Return the history of a training."""
-        tensors = self._part(self.path(unit, seed), "curve")
+        tensors = read(self.path(unit, seed), "curve:")
         return pd.DataFrame({name: tensors[name].numpy() for name in CURVE})
 
     def model(self, unit: Unit, seed: int, when: int | str = "end") -> nn.Module:
         """Return a plain network, at the end or, dense, at one of the steps that are stored."""
         path = self.path(unit, seed)
-        return filled(self.build(seed), self._part(path, when), f"the file {path}")
+        return filled(self.build(seed), read(path, f"{when}:"), f"the file {path}")
 
     def ticket(self, seed: int, round: int, rewind: int | str) -> Ticket:
         """Return the ticket of a round; that of round 0 keeps every weight."""
@@ -86,17 +84,8 @@ class Store:
         late = rewind in LATE
         start = self.model(before, seed) if late else self.model(DENSE, seed, rewind)
         path = self.path(Unit("ticket", rewind, round) if round else DENSE, seed)
-        masks, found = self._part(path, "mask"), self._about(path)["found"]
-        return Ticket(masks, start, self.plan.steps if late else rewind, found)
-
-    def _part(self, path: Path, prefix: int | str) -> dict[str, Tensor]:
-        with safetensors.safe_open(path, "pt") as file:
-            names = [name for name in file.keys() if name.startswith(f"{prefix}:")]  # noqa: SIM118
-            return {name.removeprefix(f"{prefix}:"): file.get_tensor(name) for name in names}
-
-    def _about(self, path: Path) -> dict[str, str]:
-        with safetensors.safe_open(path, "pt") as file:
-            return file.metadata()
+        step, found = self.plan.steps if late else rewind, read_about(path)["found"]
+        return Ticket(read(path, "mask:"), start, step, found)
 
     # --- Settings ---------------------------------------------------------------------------------
 
@@ -121,7 +110,7 @@ class Store:
             "schedule": [schedule(step / self.plan.steps) for step in range(self.plan.steps)],
             **settings,
         }
-        wanted = json.loads(json.dumps(wanted, default=_as_plain)) | {"rewind_steps": sorted(steps)}
+        wanted = json.loads(as_json(wanted)) | {"rewind_steps": sorted(steps)}
         path = self.folder / SETTINGS
         if not path.exists():
             if self.folder.exists() and any(self.folder.iterdir()):
@@ -129,7 +118,7 @@ class Store:
                     f"{self.folder} holds other files: a grid takes a folder of its own"
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, json.dumps(wanted, indent=1).encode())
+            write_bytes(path, as_json(wanted))
             return wanted["rewind_steps"]
         stored = json.loads(path.read_text())
         kept = stored.pop("rewind_steps")
@@ -143,7 +132,7 @@ class Store:
         for seed in seeds:
             path = self.path(DENSE, seed)
             if path.exists():
-                about, now = self._about(path), self.fingerprints(seed)
+                about, now = read_about(path), self.fingerprints(seed)
                 changed += [f"{what} of seed {seed}" for what in now if about[what] != now[what]]
         if changed:
             raise ValueError(
@@ -159,10 +148,3 @@ def _hash(tensors) -> str:
         found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
         found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()[:16]
-
-
-def _as_plain(value: object) -> Any:
-    """Return a NumPy number as one of Python's."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{value!r} is no setting")

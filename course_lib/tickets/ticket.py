@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 from course_lib import networks, pruning, training
 from course_lib.data import Splits
 from course_lib.pruning.layers import is_whole
-from course_lib.tickets.files import write
+from course_lib.tickets.files import read, read_about, write
 
 KIND = "lottery ticket, version 1"  # in the files of `Ticket.save`
 # Added to a seed that draws a mask. Weights and masks from one stream of numbers are not
@@ -157,7 +157,7 @@ class Ticket:
         """Write it to a safetensors file, at once or not at all."""
         tensors = dict(self.start.state_dict())
         tensors |= {f"mask:{name}": mask for name, mask in self.masks.items()}
-        write(path, tensors, {"kind": KIND, "step": str(self.step), "found": self.found})
+        write(path, tensors, {"kind": KIND, "step": self.step, "found": self.found})
 
     @classmethod
     def load(cls, path: str | Path, like: nn.Module) -> "Ticket":
@@ -172,9 +172,7 @@ class Ticket:
             FileNotFoundError: if there is no such file.
         """
         try:
-            with safetensors.safe_open(path, "pt") as file:
-                about = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            about, tensors = read_about(path), read(path)
         except safetensors.SafetensorError as error:
             raise ValueError(f"{path} is not a file of Ticket.save: {error}") from error
         if about.get("kind") != KIND:
@@ -182,7 +180,7 @@ class Ticket:
         state = {n: t for n, t in tensors.items() if not n.startswith("mask:")}
         start = filled(like, state, f"the file {path}")
         masks = {n.removeprefix("mask:"): t for n, t in tensors.items() if n.startswith("mask:")}
-        return cls(masks, start, int(about["step"]), about["found"])
+        return cls(masks, start, about["step"], about["found"])
 
 
 def filled(like: nn.Module, state: dict[str, Tensor], whose: str) -> nn.Module:
