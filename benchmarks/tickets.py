@@ -16,9 +16,10 @@ checkpoints and logs are left out. It prunes 20% over the hidden layers. It was 
 libraries, so it gets stand-ins for three things that it only imports or that have a new name:
 torchvision, `DistributedDataParallel` and `numpy.product`.
 
-The arms take turns. What they find is compared with each other and not judged: the result says how
-many weights are left and by how much the accuracy of a network differs from that of the same
-network here. It writes benchmarks/results/tickets.json.
+The arms take turns. Time is processor time, which other programs disturb less. What they find is
+compared with each other and not judged: the result says how many weights are left, and by how much
+the accuracy of a network differs from that of the same network here. It writes
+benchmarks/results/tickets.json.
 """
 
 import argparse
@@ -225,10 +226,10 @@ def measure(arms):
     seconds, results = {name: [] for name in arms}, {}
     for block in range(-1, BLOCKS):
         for name in np.roll(list(arms), block):
-            start = time.perf_counter()
+            start = time.process_time()
             results[name] = arms[name]()
             if block >= 0:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
         print(f"block {block + 1} of {BLOCKS}", file=sys.stderr)
     return seconds, results
 
@@ -275,7 +276,8 @@ def main():
         "steps": PLAN.steps,
         "batch_size": PLAN.batch_size,
         "weights": sum(weight.numel() for weight in pruning.weights(network).values()),
-        "intervals": "time: median over blocks; ratio of medians with its 95% bootstrap interval",
+        "intervals": "processor time: median over blocks; ratio of medians with its 95% bootstrap "
+        "interval",
         "results": [entry(name, seconds, results) for name in arms],
         "platform": f"{platform.system()} {platform.machine()}, 1 thread",
         "python": platform.python_version(),

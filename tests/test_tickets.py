@@ -563,12 +563,13 @@ def test_late_restarts_keep_the_weights_and_differ_in_the_rate(monkeypatch):
         ({"rewind": 12}, "rewind is a step, 0 ≤ step < 12"),
         ({"rewind": "late"}, "or one of ('rate', 'none'); got 'late'"),
         ({"rate": 1.2}, "rate is a share"),
+        ({"rounds": 1.5}, "rounds is a whole number, at least 0; got 1.5"),
         ({"scope": "local"}, "scope is one of ['layerwise', 'global']; got 'local'"),
     ],
 )
 def test_find_refuses_bad_arguments(options, message):
     with pytest.raises(ValueError) as error:
-        list(tickets.find([mlp(1)], [small(1)], PLAN, seeds=[1], rounds=1, **options))
+        list(tickets.find([mlp(1)], [small(1)], PLAN, **{"seeds": [1], "rounds": 1} | options))
     assert message in str(error.value)
 
 

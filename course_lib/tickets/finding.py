@@ -135,6 +135,8 @@ def find(
         ValueError: if an argument is outside its range, or as `train`.
     """
     check_rewind(rewind, plan)
+    if not is_whole(rounds) or rounds < 0:
+        raise ValueError(f"rounds is a whole number, at least 0; got {rounds!r}")
     options = {"rate": rate, "output_rate": output_rate, "scope": scope}
     tickets = [Ticket.dense(model) for model in models]
     kept = () if rewind in LATE else (rewind,)
