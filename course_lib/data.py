@@ -5,7 +5,6 @@ online. Chapter 01 introduces both the folds and the label noise.
 """
 
 import functools
-import operator
 from typing import NamedTuple
 from urllib.error import URLError
 
@@ -14,6 +13,8 @@ import torch
 from sklearn.datasets import fetch_openml, load_digits
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from torch import Tensor
+
+from course_lib import seeds
 
 N_CLASSES = 10
 
@@ -124,7 +125,9 @@ def noisy_labels(y: Tensor, share: float, *, seed: int, n_classes: int = N_CLASS
             f"labels must be whole numbers from 0 to {n_classes - 1} in one dimension; "
             f"got {y.dtype} of shape {tuple(y.shape)}"
         )
-    generator = torch.Generator().manual_seed(operator.index(seed))
+    # Not the stream of the batches: training starts with a permutation of as many examples, and
+    # from the same stream it would begin with all the wrong labels.
+    generator = seeds.generator(seed, "label noise")
     changed = torch.randperm(len(y), generator=generator)[: round(share * len(y))]
     # Adding 1 … n_classes − 1 in a circle reaches every other class once and never the old one.
     offset = torch.randint(1, n_classes, (len(changed),), generator=generator).to(y.device)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.datasets import load_digits
 
-from course_lib import data, networks, pruning
+from course_lib import data, networks, pruning, training
 
 
 def items(*splits):
@@ -351,3 +351,32 @@ def test_seeds_may_come_out_of_a_table():
     assert pruning.random(model, seed=seed)["0.weight"].equal(
         pruning.random(model, seed=3)["0.weight"]
     )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_wrong_labels_do_not_come_first_in_training(seed):
+    """The order of the batches and the choice of wrong labels have the same seed, and are drawn
+    over the same examples: from one stream they would be the same permutation."""
+    clean, noisy = (data.digits(seed, 5, label_noise=share).train for share in (0.0, 0.4))
+    seen = []
+
+    class Watching(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(64, 10)
+
+        def forward(self, x):
+            seen.append(x.detach().clone())
+            return self.layer(x)
+
+    splits = data.digits(seed, 5, label_noise=0.4)
+    steps = len(noisy.x) // 60 // 4  # a quarter of the first pass
+    training.fit(
+        Watching(), splits, seed=seed, steps=steps, batch_size=60, learning_rate=1e-3,
+        evaluate_every=steps,
+    )  # fmt: skip
+    first = torch.cat(seen[:steps])
+    where = {tuple(row): i for i, row in enumerate(noisy.x.tolist())}
+    picked = torch.tensor([where[tuple(row)] for row in first.tolist()])
+    wrong = (clean.y != noisy.y)[picked].float().mean()
+    assert 0.25 < wrong < 0.55

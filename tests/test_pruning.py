@@ -741,3 +741,14 @@ def test_other_bad_input(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("seed", [0, 3, 11])
+def test_random_scores_share_nothing_with_the_weights_of_the_same_seed(seed):
+    """From one stream, uniform and normal numbers would go together: a mask by chance would not be
+    one, because it would prefer weights that started large or negative."""
+    model = networks.mlp((64, 300, 100, 10), seed=seed)
+    weight = torch.cat([w.detach().flatten() for w in pruning.weights(model).values()])
+    score = torch.cat([s.flatten() for s in pruning.random(model, seed=seed).values()])
+    both = torch.stack([score, weight, weight.abs()])
+    assert torch.corrcoef(both)[0, 1:].abs().max() < 4 / len(score) ** 0.5

@@ -5,7 +5,6 @@ Scores are a plain dictionary of tensors by parameter name, of the weights' shap
 they ask what a weight does to the loss.
 """
 
-import operator
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from course_lib import seeds
 from course_lib.data import Split
 from course_lib.networks import Image, StackedLinear
 from course_lib.pruning.layers import PRUNABLE, is_whole, prunable
@@ -51,14 +51,15 @@ def random(model: nn.Module, *, seed: int | Sequence[int]) -> dict[str, Tensor]:
     """Score each weight by chance, s ~ U(0, 1): the control of every other score.
 
     The same seed gives the same scores, so that masks of growing sparsity are nested. A stack of
-    S networks takes S seeds, and scores each network as it would be scored alone.
+    S networks takes S seeds, and scores each network as it would be scored alone. The scores share
+    nothing with the weights that `networks.initialise` draws from the same seed.
 
     Raises:
         ValueError: if the number of seeds is not the number of networks.
     """
 
     def draw(shapes: Mapping[str, torch.Size], seed: int) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(operator.index(seed))
+        generator = seeds.generator(seed, "random scores")
         return {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
 
     found = weights(model)
