@@ -232,7 +232,6 @@ def test_random_masks_know_nothing_of_the_ticket_s_and_are_nested():
 
 
 def test_a_mask_by_chance_does_not_prefer_weights_of_its_own_seed():
-    """torch.rand and torch.randn of one seed are related: |w| and the score correlate by 0.33."""
     big = Ticket.dense(mlp(7, (64, 300, 100, 10)))
     some = Ticket({name: m & (m.cumsum(-1) % 5 == 0) for name, m in big.masks.items()}, big.start)
     for other in (some.random_masks(7), some.with_head(1000, seed=7)):
@@ -241,8 +240,6 @@ def test_a_mask_by_chance_does_not_prefer_weights_of_its_own_seed():
             for feature in (weight, weight.abs()):
                 t = stats.ttest_ind(feature[mask].numpy(), feature[~mask].numpy())
                 assert t.pvalue > 0.001, name
-    wrong = pruning.random(big.start, seed=7)["0.weight"].flatten()
-    assert np.corrcoef(wrong, big.start[0].weight.detach().abs().flatten())[0, 1] > 0.3
 
 
 @pytest.mark.parametrize("build", [mlp, conv, batch_norm_net])

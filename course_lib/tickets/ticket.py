@@ -18,9 +18,6 @@ from course_lib.pruning.layers import is_whole
 from course_lib.tickets.files import read, read_about, write
 
 KIND = "lottery ticket, version 1"  # in the files of `Ticket.save`
-# Added to a seed that draws a mask. Weights and masks from one stream of numbers are not
-# independent: a mask of the seed that drew the weights would keep the large ones.
-MASK_SEED = 500_000_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,7 +107,7 @@ class Ticket:
         The same seed gives nested masks for tickets of falling density.
         """
         shares = {name: 1 - self.counts[name] / m.numel() for name, m in self.masks.items()}
-        scores = pruning.random(self.start, seed=seed + MASK_SEED)
+        scores = pruning.random(self.start, seed=seed)
         masks = pruning.layerwise_mask({n: s.cpu() for n, s in scores.items()}, shares)
         return self._replaced(masks=masks, found=f"random mask with seed {seed}")
 
@@ -139,7 +136,7 @@ class Ticket:
         start = copy.deepcopy(self.start)
         setattr(start.get_submodule(place), number, head[0])
         share = 1 - self.counts[name] / weight.numel()
-        scores = pruning.random(head, seed=seed + MASK_SEED)
+        scores = pruning.random(head, seed=seed)
         mask = pruning.layerwise_mask(scores, share)["0.weight"]
         found = f"output layer for {n_classes} classes with seed {seed}"
         return self._replaced(start=start, masks=self.masks | {name: mask}, found=found)
