@@ -191,12 +191,8 @@ def mnist(seed: int, *, n_validation: int = 5000, data_home: str | None = None) 
     )
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
 def _check_integer(name: str, value: int, *, low: int, high: int, hint: str = "") -> None:
-    if not _is_whole(value) or not low <= value <= high:
+    if not seeds.is_whole(value) or not low <= value <= high:
         reason = f" ({hint})" if hint else ""
         raise ValueError(
             f"{name} must be a whole number from {low} to {high}{reason}; got {value!r}"
@@ -205,7 +201,7 @@ def _check_integer(name: str, value: int, *, low: int, high: int, hint: str = ""
 
 def _check_classes(held_out: tuple[int, ...]) -> list[int]:
     classes = list(held_out) if isinstance(held_out, tuple | list | set | frozenset) else None
-    if classes is None or not all(_is_whole(c) and 0 <= c < N_CLASSES for c in classes):
+    if classes is None or not all(seeds.is_whole(c) and 0 <= c < N_CLASSES for c in classes):
         raise ValueError(
             f"held_out takes a tuple of classes from 0 to {N_CLASSES - 1}, for example (3,); "
             f"got {held_out!r}"

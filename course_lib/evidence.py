@@ -214,6 +214,7 @@ class Arm:
 
     @property
     def outcome(self) -> str:
+        """One of `OUTCOMES`, from the outcomes of all conditions."""
         outcomes = [c.outcome for c in self.conditions]
         if "fails" in outcomes:
             return "fails"

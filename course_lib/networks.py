@@ -55,6 +55,7 @@ class Image(nn.Module):
         self.side = side
 
     def forward(self, x: Tensor) -> Tensor:
+        """Turn rows of pixels, (n, side²), into images, (n, 1, side, side)."""
         return x.reshape(len(x), self.side, self.side, 1).permute(0, 3, 1, 2)
 
 
@@ -184,6 +185,7 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # (S, 1, n_out) + (S, B, n_in) @ (S, n_in, n_out)
+        """Multiply each network's batch by its own weight, (S, n, d_in) to (S, n, d_out)."""
         return torch.baddbmm(self.bias.unsqueeze(1), x, self.weight.transpose(1, 2))
 
 

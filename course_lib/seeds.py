@@ -6,6 +6,11 @@ import numpy as np
 import torch
 
 
+def is_whole(value: object) -> bool:
+    """Say whether a value can be a seed or a count: Python's whole numbers and NumPy's."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def generator(seed: int, *use: str | int) -> torch.Generator:
     """Return a generator on the CPU for one use of a seed.
 
@@ -20,8 +25,7 @@ def generator(seed: int, *use: str | int) -> torch.Generator:
     Raises:
         ValueError: if the seed is not a whole number, or negative.
     """
-    is_whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if not is_whole or seed < 0:
+    if not is_whole(seed) or seed < 0:
         raise ValueError(f"seed must be a whole number, at least 0; got {seed!r}")
     words = [int(seed), *(zlib.crc32(u.encode()) if isinstance(u, str) else int(u) for u in use)]
     state = np.random.SeedSequence(words).generate_state(1)

@@ -60,6 +60,7 @@ class ToyModels(nn.Module):
         self.b = nn.Parameter(torch.zeros(len(self.seeds), n))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct the features of each model, (S, batch, n) in and out."""
         hidden = x @ self.W.transpose(1, 2)  # (S, B, n) @ (S, n, m)
         if self.hidden == "relu":
             hidden = hidden.relu()

@@ -28,6 +28,7 @@ class TopK(nn.Module):
         self.k, self.rectify = k, bool(rectify)
 
     def forward(self, pre: Tensor) -> Tensor:
+        """Keep the k largest pre-activations of each input, (..., d_sae) in and out."""
         values, indices = pre.topk(self.k, dim=-1, sorted=False)
         if self.rectify:
             values = values.relu()
@@ -65,6 +66,7 @@ class BatchTopK(nn.Module):
         self.register_buffer("n_batches", torch.tensor(0))
 
     def forward(self, pre: Tensor) -> Tensor:
+        """Keep the largest pre-activations of a batch, (n, d_sae) in and out; see the class."""
         if not self.training:
             if self.threshold.isnan():
                 raise ValueError(
@@ -171,6 +173,7 @@ class JumpReLU(nn.Module):
         return self.log_threshold.exp() if self.log else self.threshold
 
     def forward(self, pre: Tensor) -> Tensor:
+        """Zero what is not above its latent's threshold, (..., d_sae) in and out."""
         return _Jump.apply(pre, self.theta, self.bandwidth)
 
     def l0(self, pre: Tensor) -> Tensor:
@@ -179,6 +182,7 @@ class JumpReLU(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
+        """Keep thresholds that are learned as they are from falling below zero."""
         if not self.log:
             self.threshold.clamp_(min=0)
 
@@ -217,6 +221,7 @@ class Gated(nn.Module):
         self.b_mag = nn.Parameter(torch.zeros(d_sae))
 
     def forward(self, pre: Tensor, b_enc: Tensor) -> Tensor:
+        """Return the gated magnitudes, (..., d_sae) in and out."""
         magnitude = self.r_mag.exp() * (pre - b_enc) + self.b_mag
         return (pre > 0) * magnitude.relu()
 

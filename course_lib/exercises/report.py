@@ -37,6 +37,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
+        """Whether all answers were right."""
         return self.outcome == "passed"
 
     def _rows(self) -> list[tuple[str, str]]:

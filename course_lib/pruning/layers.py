@@ -22,11 +22,6 @@ def prunable(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def is_whole(value: object) -> bool:
-    """Say whether a value counts something."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
 def check_share(name: str, value: float) -> None:
     """Raise a ValueError unless a value is a number in [0, 1]."""
     is_number = isinstance(value, float | int | np.number) and not isinstance(value, bool)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from course_lib import pruning, training
 from course_lib.data import Splits
-from course_lib.pruning.layers import is_whole
+from course_lib.seeds import is_whole
 from course_lib.tickets.barriers import barrier
 from course_lib.tickets.files import write_bytes
 from course_lib.tickets.finding import (

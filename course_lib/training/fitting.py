@@ -1,7 +1,7 @@
 """Fitting: a training loop that can be read, for one network or a `networks.stack` of them."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from course_lib.data import Split, Splits
 from course_lib.networks import StackedLinear
+from course_lib.seeds import is_whole
 
 PADDING = -1  # the label of rows that only fill up the smaller sets of a stack
 
@@ -284,8 +285,3 @@ def _check_fit_arguments(model, splits, steps, seed, batch_size, evaluate_every,
             raise ValueError("the validation set is empty")
         if min(part.train.y.min(), part.validation.y.min()) < 0:
             raise ValueError("labels must be whole numbers from 0; a negative one was found")
-
-
-def is_whole(value: Any) -> bool:
-    """Say whether a value counts something."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)

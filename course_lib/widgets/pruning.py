@@ -80,6 +80,7 @@ class PruneByHand(MovingFigure):
         self._start = self.level, masks[self.level]
 
     def numbers(self) -> pd.DataFrame:
+        """Return accuracy with its intervals and bytes, a row for each level."""
         state, columns = self.state, {}
         columns["sparsity"] = [f"{100 * level:g}%" for level in state["sparsities"]]
         for one in state["curves"]:
@@ -92,6 +93,7 @@ class PruneByHand(MovingFigure):
         return pd.DataFrame(columns)
 
     def still(self) -> Figure:
+        """Draw the four panels at the level that the figure starts with."""
         (level, masks), state = self._start, self.state
         sparsity = state["sparsities"][level]
         fig, (histogram, curves, mask, sizes) = figures.panels(4, columns=2)
