@@ -79,6 +79,21 @@ def test_the_table_does_not_depend_on_the_number_of_workers():
         pd.testing.assert_frame_equal(run(experiment, [3, 1], **grid), one, check_exact=True)
 
 
+def test_runs_that_share_a_process_keep_to_one_thread_each_when_another_ends():
+    """The limits belong to the process: the first run to end must not lift them."""
+
+    def sleeper(seed):
+        time.sleep(0.3 * (seed + 1))
+        pools = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+        return {"threads": max([torch.get_num_threads(), *pools])}
+
+    before = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+    for seeds in ([0, 1, 2], [2, 1, 0]):  # whichever starts first
+        with joblib.parallel_config(backend="threading", n_jobs=3):
+            assert run(sleeper, seeds)["threads"].tolist() == [1, 1, 1]
+    assert [pool["num_threads"] for pool in threadpoolctl.threadpool_info()] == before
+
+
 def test_the_table_does_not_depend_on_who_finishes_first():
     def sleeper(seed, length):
         time.sleep(length * (0.3 if seed == 0 else 0.02))

@@ -135,18 +135,21 @@ def _run_all(experiment, runs: list[dict], workers: int | None, progress: bool) 
     if own_pool and n_jobs > 1:
         _end_workers_of_older_code()
     jobs = (joblib.delayed(_run)(code, one, i, caller) for i, one in enumerate(pickled))
-    # One run a task: auto-batching would give the last worker a tail of several runs.
-    done = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")(jobs)
-    try:
-        for i, rows, trace in tqdm(done, total=len(runs), disable=not progress, leave=False):
-            outcomes[i] = (rows if rows is None else pickle.loads(rows), trace)
-    except loky.process_executor.TerminatedWorkerError as error:
-        lost = (None, f"lost, because a worker process died in this run or beside it: {error}")
-        outcomes = [outcome or lost for outcome in outcomes]
-    except BaseException:  # Ctrl-C: end the runs under way at once, and their workers
-        with warnings.catch_warnings(action="ignore"):
-            done.close()
-        raise
+    # Each run keeps to one thread by itself. Where runs are threads of this process, the first to
+    # end would lift that limit under the others, if it were not held here as well.
+    with threadpoolctl.threadpool_limits(1):
+        # One run a task: auto-batching would give the last worker a tail of several runs.
+        done = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")(jobs)
+        try:
+            for i, rows, trace in tqdm(done, total=len(runs), disable=not progress, leave=False):
+                outcomes[i] = (rows if rows is None else pickle.loads(rows), trace)
+        except loky.process_executor.TerminatedWorkerError as error:
+            lost = (None, f"lost, because a worker process died in this run or beside it: {error}")
+            outcomes = [outcome or lost for outcome in outcomes]
+        except BaseException:  # Ctrl-C: end the runs under way at once, and their workers
+            with warnings.catch_warnings(action="ignore"):
+                done.close()
+            raise
     return outcomes
 
 
