@@ -5,6 +5,7 @@ import importlib
 import itertools
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -413,9 +414,11 @@ def test_a_sweep_that_is_ended_leaves_no_process(how, tmp_path):
     _, err = process.communicate(timeout=30)
     assert_gone(family, 10)
     if how == "Ctrl-C":
+        # On a busy machine the pool's tracker may say of a semaphore that it is gone already.
+        err = re.sub(r".*resource_tracker: .*\n.*warn.*\n?", "", err)
         assert err.count("Traceback") == 1, f"only the caller's, none of the workers: {err}"
         assert err.rstrip().endswith("KeyboardInterrupt")
-        assert "leaked" not in err
+        assert [*Path("/dev/shm").glob(f"*loky-{process.pid}-*")] == [], "no semaphore is left"
 
 
 # --- Leaving one machine --------------------------------------------------------------------------
