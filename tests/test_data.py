@@ -3,11 +3,9 @@
 import gzip
 import hashlib
 import io
-import json
-import types
+import struct
 from collections import Counter
-from urllib.error import URLError
-from urllib.parse import urlparse
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 import pytest
@@ -201,143 +199,159 @@ def test_bad_labels(y, n_classes, message):
     assert message in str(error.value)
 
 
-# --- MNIST: a small file of the same format, served where OpenML would be asked -------------------
+# --- MNIST: small files of the same format, in a folder or served where mirrors would be asked ----
 
 
-def mnist_files(n=70, pixels=784):
-    """Return what OpenML would send for MNIST, by address, but with n images; and the arrays."""
-    generator = np.random.default_rng(5)
-    x = generator.integers(0, 256, (n, pixels))
-    x[0, :2] = 0, 255
-    y = np.arange(n) % 10
-    names = [f"pixel{i + 1}" for i in range(pixels)]
-    arff = "\n".join(
-        ["@RELATION mnist_784"]
-        + [f"@ATTRIBUTE {name} real" for name in names]
-        + ["@ATTRIBUTE class {0,1,2,3,4,5,6,7,8,9}", "@DATA"]
-        + [",".join(map(str, [*row, label])) for row, label in zip(x, y, strict=True)]
-    ).encode()
-    common = {"is_ignore": "false", "is_row_identifier": "false", "number_of_missing_values": "0"}
-    features = [
-        {"index": str(i), "name": name, "data_type": "numeric", "is_target": "false", **common}
-        for i, name in enumerate(names)
-    ]
-    label = {"name": "class", "data_type": "nominal", "is_target": "true", **common}
-    features.append({"index": str(pixels), "nominal_value": list("0123456789"), **label})
-    description = {
-        "id": "554",
-        "name": "mnist_784",
-        "version": "1",
-        "status": "active",
-        "format": "ARFF",
-        "file_id": "52667",
-        "url": "https://api.openml.org/data/v1/download/52667/mnist_784.arff",
-        "md5_checksum": hashlib.md5(arff).hexdigest(),
-    }
-    listed = {"did": 554, "name": "mnist_784", "version": 1, "status": "active"}
-    qualities = [{"name": "NumberOfInstances", "value": str(n)}]
-    answers = {
-        "/api/v1/json/data/list/data_name/mnist_784/limit/2/data_version/1": {
-            "data": {"dataset": [listed]}
-        },
-        "/api/v1/json/data/554": {"data_set_description": description},
-        "/api/v1/json/data/features/554": {"data_features": {"feature": features}},
-        "/api/v1/json/data/qualities/554": {"data_qualities": {"quality": qualities}},
-    }
-    files = {path: json.dumps(answer).encode() for path, answer in answers.items()}
-    return files | {"/data/v1/download/52667/mnist_784.arff": arff}, x, y
+def idx(array):
+    """The bytes of an IDX file, written by another rule than the one that reads it."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
 
-class Internet:
-    """Stands where scikit-learn opens addresses: serves files, or nothing when they are None."""
+class Mnist:
+    """Four small files, and a stand-in for the network: `served` by address, None for none."""
 
-    def __init__(self, files):
-        self.files, self.asked = files, []
+    def __init__(self):
+        generator = np.random.default_rng(5)
+        self.pixels = generator.integers(0, 256, (70, 28, 28), dtype=np.uint8)
+        self.pixels[0, 0, :2] = 0, 255
+        self.labels = (np.arange(70) % 10).astype(np.uint8)
+        parts = (self.pixels[:60], self.labels[:60], self.pixels[60:], self.labels[60:])
+        self.files = {name: idx(p) for name, p in zip(data.MNIST_FILES, parts, strict=True)}
+        self.hashes = {name: hashlib.sha256(f).hexdigest() for name, f in self.files.items()}
+        self.served = {
+            f"{mirror}{name}.gz": gzip.compress(content)
+            for mirror in data.MNIST_MIRRORS
+            for name, content in self.files.items()
+        }
+        self.asked = []
 
-    def __call__(self, request, *args, **kwargs):
-        path = urlparse(request.full_url).path
-        self.asked.append(path)
-        if self.files is None:
+    def open(self, address, timeout):
+        self.asked.append(address)
+        if self.served is None:
             raise URLError("no network in this test")
-        answer = io.BytesIO(self.files[path])
-        answer.info = lambda: {}
-        return answer
+        if address not in self.served:
+            raise HTTPError(address, 404, "not here", None, None)
+        return io.BytesIO(self.served[address])
+
+    def lay(self, folder, **changed):
+        """Put the files there by hand."""
+        folder.mkdir()
+        for name, content in (self.files | changed).items():
+            (folder / name).write_bytes(content)
+        return folder
+
+
+IMAGES = "train-images-idx3-ubyte"
 
 
 @pytest.fixture
-def internet(monkeypatch):
-    files, x, y = mnist_files()
-    net = Internet(files)
-    monkeypatch.setattr("sklearn.datasets._openml.urlopen", net)
-    monkeypatch.setattr("sklearn.datasets._openml.time", types.SimpleNamespace(sleep=lambda s: 0))
-    net.x, net.y = torch.tensor(x / 255, dtype=torch.float32), torch.tensor(y)
-    return net
+def mnist(monkeypatch):
+    small = Mnist()
+    monkeypatch.setattr(data, "urlopen", small.open)
+    monkeypatch.setattr(data, "MNIST_FILES", small.hashes)
+    return small
 
 
-def test_mnist_is_downloaded_once_and_then_read_from_its_cache(internet, tmp_path):
-    first = data.mnist(3, n_validation=20, data_home=str(tmp_path))
-    assert len(internet.asked) == 5
-    internet.files = None
-    again = data.mnist(3, n_validation=20, data_home=str(tmp_path))
-    assert len(internet.asked) == 5
+def test_mnist_is_downloaded_once_and_then_read_from_its_folder(mnist, tmp_path):
+    folder = tmp_path / "new" / "folder"
+    first = data.mnist(3, n_validation=20, folder=folder)
+    assert mnist.asked == [f"{data.MNIST_MIRRORS[0]}{name}.gz" for name in mnist.files]
+    assert sorted(p.name for p in folder.iterdir()) == sorted(f"{n}.gz" for n in mnist.files)
+    mnist.served = None
+    again = data.mnist(3, n_validation=20, folder=folder)
+    assert len(mnist.asked) == 4
     for a, b in zip(first, again, strict=True):
         assert torch.equal(a.x, b.x)
         assert torch.equal(a.y, b.y)
 
 
-def test_mnist_keeps_its_own_test_set_and_cuts_validation_from_the_rest(internet, tmp_path):
-    train, validation, test, held_out = data.mnist(3, n_validation=20, data_home=str(tmp_path))
-    assert torch.equal(test.x, internet.x[60:])
-    assert torch.equal(test.y, internet.y[60:])
+def test_mnist_keeps_its_own_test_set_and_cuts_validation_from_the_rest(mnist, tmp_path):
+    train, validation, test, held_out = data.mnist(3, n_validation=20, folder=tmp_path)
+    x = torch.tensor(mnist.pixels.reshape(70, 784) / 255, dtype=torch.float32)
+    y = torch.tensor(mnist.labels, dtype=torch.int64)
+    assert torch.equal(test.x, x[60:])
+    assert torch.equal(test.y, y[60:])
     assert (len(train.y), len(validation.y), len(held_out.y)) == (40, 20, 0)
-    assert items(train, validation) == items(data.Split(internet.x[:60], internet.y[:60]))
+    assert items(train, validation) == items(data.Split(x[:60], y[:60]))
     assert validation.y.bincount().tolist() == [2] * 10  # stratified
     assert (train.x.dtype, train.y.dtype) == (torch.float32, torch.int64)
-    other = data.mnist(4, n_validation=20, data_home=str(tmp_path))
+    other = data.mnist(4, n_validation=20, folder=tmp_path)
     assert not torch.equal(other.validation.x, validation.x)
     assert torch.equal(other.test.x, test.x)
 
 
-def test_mnist_without_a_network_says_what_it_needs(internet, tmp_path):
-    internet.files = None
-    with (
-        pytest.warns(UserWarning, match="network error"),
-        pytest.raises(ConnectionError) as error,
-    ):
-        data.mnist(0, data_home=str(tmp_path))
-    assert "not in the cache" in str(error.value)
-    assert "data_home=" in str(error.value)
-    assert "data.digits()" in str(error.value)
+def test_mnist_may_be_laid_there_by_hand_plain_or_packed(mnist, tmp_path):
+    folder = mnist.lay(tmp_path / "mine")
+    (folder / IMAGES).unlink()
+    (folder / f"{IMAGES}.gz").write_bytes(gzip.compress(mnist.files[IMAGES]))
+    assert len(data.mnist(0, n_validation=20, folder=folder, download=False).test.y) == 10
+    assert mnist.asked == []
 
 
-def test_a_corrupted_download_of_mnist_is_refused(internet, tmp_path):
-    path = "/data/v1/download/52667/mnist_784.arff"
-    internet.files[path] = internet.files[path].replace(b",7,", b",8,", 1)
-    with pytest.warns(RuntimeWarning, match="redownloading"), pytest.raises(ValueError) as error:
-        data.mnist(0, n_validation=20, data_home=str(tmp_path))
-    assert "md5 checksum" in str(error.value)
+@pytest.mark.parametrize("broken", ["missing", "changed", "truncated", "a page of text"])
+def test_the_next_mirror_is_asked_when_one_fails(mnist, tmp_path, broken):
+    address = f"{data.MNIST_MIRRORS[0]}{IMAGES}.gz"
+    packed = mnist.served.pop(address)
+    changed = bytearray(mnist.files[IMAGES])
+    changed[-1] ^= 1
+    answers = {
+        "changed": gzip.compress(changed),
+        "truncated": packed[:-20],
+        "a page of text": b"<html>moved</html>",
+    }
+    if broken != "missing":
+        mnist.served[address] = answers[broken]
+    data.mnist(0, n_validation=20, folder=tmp_path)
+    assert mnist.asked[:2] == [address, f"{data.MNIST_MIRRORS[1]}{IMAGES}.gz"]
+    assert (tmp_path / f"{IMAGES}.gz").read_bytes() == packed
 
 
-def test_a_corrupted_cache_of_mnist_is_not_read(internet, tmp_path):
-    data.mnist(0, n_validation=20, data_home=str(tmp_path))
-    (cached,) = tmp_path.rglob("mnist_784.arff.gz")
-    whole_file = gzip.decompress(cached.read_bytes())
-    cached.write_bytes(gzip.compress(whole_file.replace(b",7,", b",8,", 1)))
-    internet.files = None
-    with pytest.warns((RuntimeWarning, UserWarning)), pytest.raises(ConnectionError):
-        data.mnist(0, n_validation=20, data_home=str(tmp_path))
+@pytest.mark.parametrize("download", [True, False])
+def test_mnist_without_a_network_says_which_files_to_put_where(mnist, tmp_path, download):
+    mnist.served = None
+    with pytest.raises(FileNotFoundError) as error:
+        data.mnist(0, folder=tmp_path / "here", download=download)
+    message = str(error.value)
+    assert all(name in message for name in mnist.files)
+    assert str(tmp_path / "here") in message
+    assert "data.digits()" in message
+    assert all((mirror in message) == download for mirror in data.MNIST_MIRRORS)
+    assert not (tmp_path / "here").exists()
+    assert bool(mnist.asked) == download
 
 
-def test_a_file_that_is_not_mnist_is_refused(internet, tmp_path):
-    internet.files = mnist_files(pixels=64)[0]
-    with pytest.raises(ValueError, match="784 pixels an image"):
-        data.mnist(0, n_validation=20, data_home=str(tmp_path))
+def flipped(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: b"\0\0\x0d" + f[3:], "its first bytes are"),
+        (lambda f: b"\0\1" + f[2:], "its first bytes are"),
+        (lambda f: b"", "its first bytes are b''"),
+        (lambda f: f[:3], "its first bytes are"),
+        (lambda f: f[:9], "it has 9 bytes"),
+        (lambda f: f[:-1], "it has 47055 bytes, and a header for items of shape (60, 28, 28)"),
+        (lambda f: f + b"\0", "it has 47057 bytes"),
+        (flipped, "its SHA-256 is"),
+        (lambda f: gzip.compress(f)[:-20], "it cannot be unpacked"),
+        (lambda f: gzip.compress(f)[:40] + b"0" * 40, "it cannot be unpacked"),
+        (lambda f: gzip.compress(flipped(f)), "its SHA-256 is"),
+    ],
+)
+def test_a_file_that_is_not_mnists_is_refused(mnist, tmp_path, change, message):
+    folder = mnist.lay(tmp_path / "mine", **{IMAGES: change(mnist.files[IMAGES])})
+    with pytest.raises(ValueError) as error:
+        data.mnist(0, n_validation=20, folder=folder)
+    assert f"{folder / IMAGES} is not MNIST's file: {message}" in str(error.value)
+    assert mnist.asked == []
 
 
 @pytest.mark.parametrize("n_validation", [0, 60, 20.0])
-def test_a_bad_size_of_the_validation_set(internet, tmp_path, n_validation):
+def test_a_bad_size_of_the_validation_set(mnist, tmp_path, n_validation):
     with pytest.raises(ValueError, match="n_validation must be a whole number from 1 to 59"):
-        data.mnist(0, n_validation=n_validation, data_home=str(tmp_path))
+        data.mnist(0, n_validation=n_validation, folder=tmp_path)
 
 
 def test_seeds_may_come_out_of_a_table():
