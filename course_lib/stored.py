@@ -1,0 +1,116 @@
+"""Stored tables: what a run found that is too long for a reader, and where it comes from.
+
+`tools/stored.py` makes them. Each is two files in `results/`: NAME.csv, a row for each run, and
+NAME.json, what is to be said about it. A test measures some of their rows anew each time.
+"""
+
+import dataclasses
+import datetime
+import hashlib
+import io
+import json
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+FOLDER = Path(__file__).resolve().parents[1] / "results"  # of the repository
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """Where a stored table comes from.
+
+    `what` is in words, without a full stop. `command` makes the table, `date` is when it was done,
+    `seconds` what that took by the clock, `hardware` and `versions` what it ran on. `settings`
+    holds what was asked for, in terms of JSON; a chapter compares them with its protocol.
+    """
+
+    what: str
+    command: str
+    date: str
+    seconds: float
+    hardware: str
+    versions: dict[str, str]
+    settings: dict[str, Any]
+
+    @property
+    def sentence(self) -> str:
+        """The sentence that marks a stored table on the page, in Markdown."""
+        day = datetime.date.fromisoformat(self.date)
+        return (
+            f"Stored run of {day.day} {day:%B %Y}, made by `{self.command}` in "
+            f"{_duration(self.seconds)} on {self.hardware}."
+        )
+
+
+class Stored(NamedTuple):
+    """A stored table and where it comes from."""
+
+    table: pd.DataFrame
+    about: About
+
+
+def save(name: str, table: pd.DataFrame, about: About, folder: Path = FOLDER) -> None:
+    """Write a table and what is to be said about it; the table is read back as it was."""
+    text = table.to_csv(index=False, lineterminator="\n")
+    content = dataclasses.asdict(about) | {"sha256": _hash(text)}
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.csv").write_bytes(text.encode())
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def load(name: str, folder: Path | None = None) -> Stored:
+    """Return a stored table: `table, about = stored.load("tickets-mnist")`.
+
+    Args:
+        name: as `tools/stored.py` names it.
+        folder: where it is; by default `results/` of the course, wherever that is installed.
+
+    Raises:
+        ValueError: if there is no such table, or somebody changed it after it was made.
+    """
+    try:
+        text = _read(f"{name}.csv", folder)
+        content = json.loads(_read(f"{name}.json", folder))
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no stored table {name!r}: {error}") from error
+    if content.pop("sha256") != _hash(text):
+        raise ValueError(
+            f"the stored table {name!r} is not the one that was made: make it anew by "
+            f"`{content['command']}`"
+        )
+    table = pd.read_csv(io.StringIO(text), float_precision="round_trip")
+    return Stored(table, About(**content))
+
+
+def _read(file: str, folder: Path | None) -> str:
+    """Return the text of a file, in any place where the course may have put it."""
+    if folder is None:
+        folder = FOLDER
+        if not (folder / file).is_file() and (installed := _installed(file)) is not None:
+            return installed.read_text(encoding="utf-8")
+    return (folder / file).read_text(encoding="utf-8")
+
+
+def _installed(file: str) -> Path | None:
+    """Return where pip has put a file of `results/`, if it did: pyproject.toml tells it to."""
+    try:
+        files = metadata.files("course_lib") or []
+    except metadata.PackageNotFoundError:
+        return None
+    found = [f for f in files if f.name == file and f.parent.name == "results"]
+    return Path(found[0].locate()) if found else None
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in words: seconds up to two minutes, minutes up to two hours, hours."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
