@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+from pandas.api.types import is_string_dtype as is_words
 
 FOLDER = Path(__file__).resolve().parents[1] / "results"  # of the repository
 
@@ -52,8 +53,12 @@ class Stored(NamedTuple):
     about: About
 
 
-def save(name: str, table: pd.DataFrame, about: About, folder: Path = FOLDER) -> None:
-    """Write a table and what is to be said about it; the table is read back as it was."""
+def save(name: str, table: pd.DataFrame, about: About, folder: Path | None = None) -> None:
+    """Write a table and what is to be said about it, into `results/` by default.
+
+    `load` reads it as it was, up to the last digit.
+    """
+    folder = FOLDER if folder is None else folder
     text = table.to_csv(index=False, lineterminator="\n")
     content = dataclasses.asdict(about) | {"sha256": _hash(text)}
     folder.mkdir(exist_ok=True)
@@ -81,8 +86,16 @@ def load(name: str, folder: Path | None = None) -> Stored:
             f"the stored table {name!r} is not the one that was made: make it anew by "
             f"`{content['command']}`"
         )
-    table = pd.read_csv(io.StringIO(text), float_precision="round_trip")
+    table = pd.read_csv(io.StringIO(text))
+    # A column that holds numbers and words, as `rewind` may, comes as words only.
+    for column in table.columns[[is_words(dtype) for dtype in table.dtypes]]:
+        table[column] = table[column].astype(object).map(_whole_if_it_is)
     return Stored(table, About(**content))
+
+
+def _whole_if_it_is(value: Any) -> Any:
+    is_whole = isinstance(value, str) and value.removeprefix("-").isdecimal()
+    return int(value) if is_whole else value
 
 
 def _read(file: str, folder: Path | None) -> str:

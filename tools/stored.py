@@ -160,7 +160,7 @@ def run_of(name: str, steps: int | None = None) -> Run:
     return dataclasses.replace(run, plan=plan)
 
 
-def differences(run: Run, table: pd.DataFrame, row: pd.Series, again: pd.Series) -> list[str]:
+def differences(table: pd.DataFrame, row: pd.Series, again: pd.Series) -> list[str]:
     """Say where a row that was measured anew is not what is stored.
 
     It may differ by at most 3 standard deviations between the seeds of its arm: on another platform
@@ -174,8 +174,9 @@ def differences(run: Run, table: pd.DataFrame, row: pd.Series, again: pd.Series)
             continue
         if not abs(again[name] - row[name]) <= limit:  # NaN on one side only is a difference
             found.append(f"{name} is {row[name]}, now {again[name]}; may differ by {limit:.3g}")
-    if again["density"] != row["density"] or again["steps"] != row["steps"]:
-        found.append(f"density and steps are {row['density']}, {row['steps']}; now {again}")
+    for name in ("density", "steps"):
+        if not np.isclose(again[name], row[name], rtol=1e-9, atol=0):
+            found.append(f"{name} is {row[name]}, now {again[name]}")
     return found
 
 
