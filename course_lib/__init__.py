@@ -1,8 +1,8 @@
 """The library of *Sparse by Experiment*: each module is one subject, each function one idea.
 
-The ground floor (`data`, `planted`, `networks`, `training`, `seeds`, `evidence`, `display`,
-`figures`, `widgets`, `exercises`) is used by every chapter; `pruning`, `tickets` and `costs`
-belong to part I of the book, `superposition` and `autoencoders` to part II.
+The ground floor (`data`, `planted`, `networks`, `training`, `seeds`, `evidence`, `stored`,
+`display`, `figures`, `widgets`, `exercises`) is used by every chapter; `pruning`, `tickets` and
+`costs` belong to part I of the book, `superposition` and `autoencoders` to part II.
 """
 
 import os
