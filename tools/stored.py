@@ -121,9 +121,10 @@ def early(steps: int, every: int) -> tuple[int, ...]:
 
 CONTROLS = dict.fromkeys(("re-initialised", "random mask"), (3, 7, 10, 14, 18))
 RUNS = {
-    # Settings of Frankle & Carbin 2019 (1803.03635), but for the steps: they train 50,000.
     "tickets-mnist": Run(
-        what="LeNet-300-100 on MNIST: tickets and their controls",
+        what="LeNet-300-100 on MNIST: tickets and their controls. Batch size, rates and pruning "
+        "are those reported of Frankle & Carbin 2019 (1803.03635), who are reported to train for "
+        "50,000 steps; `settings` has the steps of this run",
         build=lambda seed: networks.mlp((784, 300, 100, 10), seed=seed),
         data=data.mnist,
         seeds=tuple(range(5)),
