@@ -15,6 +15,13 @@ function frame(label) {
   return element("div", { class: "moving-figure", role: "group", "aria-label": label });
 }
 
+// A titled part of a figure.
+function panel(parent, title) {
+  const made = element("div", { class: "panel" }, element("h4", {}, title));
+  parent.append(made);
+  return made;
+}
+
 // A linear map from [from, to] to [start, end], with its inverse.
 function scale(from, to, start, end) {
   const map = (value) => start + ((value - from) / (to - from)) * (end - start);
@@ -30,7 +37,10 @@ function ticksUpTo(end) {
 }
 
 // A plot of fixed inner size that scales with its column. `x` and `y` are [low, high, ticks].
-function plot(panel, { x, y, xLabel, yLabel, label, format = String, width = 340, height = 220 }) {
+// `format` and `formatX` write a tick's value.
+function plot(panel, options) {
+  const { x, y, xLabel, yLabel, label, format = String, formatX = format } = options;
+  const { width = 340, height = 220 } = options;
   const left = 46, right = width - 18, top = 8, bottom = height - 40;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   const px = scale(x[0], x[1], left, right);
@@ -44,7 +54,7 @@ function plot(panel, { x, y, xLabel, yLabel, label, format = String, width = 340
   }
   for (const tick of x[2]) {
     svg.append(line(px(tick), bottom, px(tick), bottom + 4));
-    svg.append(shape("text", { x: px(tick), y: bottom + 17, "text-anchor": "middle" }, format(tick)));
+    svg.append(shape("text", { x: px(tick), y: bottom + 17, "text-anchor": "middle" }, formatX(tick)));
   }
   svg.append(line(left, bottom, right, bottom), line(left, top, left, bottom));
   const middle = (left + right) / 2;
@@ -69,6 +79,54 @@ function curve({ svg, px, py, top, bottom }, points, colour, style) {
   const look = { fill: "none", stroke: colour, "stroke-width": 2 };
   const line = { points: middle.join(" "), "stroke-dasharray": DASHES[style] };
   svg.append(shape("polygon", band), shape("polyline", { ...look, ...line }));
+}
+
+// Bars with their labels above them; one of length `most` is as wide as the panel. What it returns
+// sets their lengths and the texts beside the labels.
+function bars(parent, { labels, most, colours, label }) {
+  const width = 340, row = 44;
+  const viewBox = `0 0 ${width} ${row * labels.length}`;
+  const svg = shape("svg", { viewBox, role: "img", "aria-label": label });
+  parent.append(svg);
+  const drawn = labels.map((name, i) => {
+    svg.append(shape("text", { x: 0, y: row * i + 14 }, name));
+    const at = { class: "bar", x: 0, y: row * i + 20, height: 14, fill: colours[i] };
+    const said = shape("text", { x: width, y: row * i + 14, "text-anchor": "end" });
+    svg.append(said);
+    return [svg.appendChild(shape("rect", at)), said];
+  });
+  return (values, texts) =>
+    drawn.forEach(([bar, said], i) => {
+      bar.setAttribute("width", (width * values[i]) / most);
+      said.textContent = texts[i];
+    });
+}
+
+const GONE = [128, 128, 128, 50]; // red, green, blue, opacity: faint on light and on dark
+
+// Red, green, blue and opacity of a colour such as "#0072B2".
+function rgba(colour, opacity = 255) {
+  return [...[1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)), opacity];
+}
+
+// A canvas of tiles of height × width pixels, a clear pixel between them. `paint` takes the colour
+// of each pixel, one tile after the other.
+function tiles(parent, { columns, rows, height, width }) {
+  const size = { width: columns * (width + 1) - 1, height: rows * (height + 1) - 1 };
+  const canvas = element("canvas", { ...size, role: "img" });
+  parent.append(canvas);
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const paint = (colourOf) => {
+    for (let i = 0; i < rows * columns * height * width; i += 1) {
+      const tile = Math.floor(i / (height * width)), pixel = i % (height * width);
+      const x = (tile % columns) * (width + 1) + (pixel % width);
+      const y = Math.floor(tile / columns) * (height + 1) + Math.floor(pixel / width);
+      image.data.set(colourOf(i), 4 * (y * canvas.width + x));
+    }
+    context.putImageData(image, 0, 0);
+  };
+  return { canvas, paint };
 }
 
 // Call `moved(x)` with the place of the pointer in the plot's own x units while it is dragged.
@@ -102,6 +160,28 @@ function slider({ label, max, value, read }, moved) {
   set(value);
   input.addEventListener("input", () => moved(Number(input.value)));
   return { parts: [element("label", { for: id }, label), input, output], set };
+}
+
+// A button that goes on a step at a time, and stops at the end or when it is pressed again. `at()` is
+// where the figure is; `told(playing)` hears when it starts and stops.
+function player({ max, at, pause = 900 }, moved, told) {
+  const button = element("button", { type: "button", ...OWN_KEYS }, "Play");
+  let timer = null;
+  const set = (playing) => {
+    clearInterval(timer);
+    timer = playing ? setInterval(step, pause) : null;
+    button.textContent = playing ? "Pause" : "Play";
+    told(playing);
+  };
+  const step = () => {
+    moved(Math.min(at() + 1, max));
+    if (at() >= max) set(false);
+  };
+  button.addEventListener("click", () => {
+    if (!timer && at() >= max) moved(0);
+    set(!timer);
+  });
+  return { button, stop: () => timer && set(false) };
 }
 
 // Say a text to screen readers once the hand rests, not at every step of a drag.

@@ -4,14 +4,6 @@
 const percent = (share) => `${Math.round(1000 * share) / 10}%`;
 const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 
-const GONE = [128, 128, 128, 50]; // red, green, blue, opacity: faint on light and on dark
-
-function panel(parent, title) {
-  const made = element("div", { class: "panel" }, element("h4", {}, title));
-  parent.append(made);
-  return made;
-}
-
 function drawHistogram(parent, state, colours) {
   const { edges, counts, cuts } = state.histogram;
   const end = edges[edges.length - 1];
@@ -46,30 +38,14 @@ function drawHistogram(parent, state, colours) {
 }
 
 function drawMask(parent, state, colours) {
-  const { columns, rows, height, width, levels } = state.mask;
-  const kept = bytesFromBase64(levels); // how many of the levels each weight survives
-  const canvas = element("canvas", {
-    width: columns * (width + 1) - 1, // a clear pixel between neurons
-    height: rows * (height + 1) - 1,
-    role: "img",
-  });
+  const kept = bytesFromBase64(state.mask.levels); // how many of the levels each weight survives
+  const { canvas, paint } = tiles(parent, state.mask);
   const share = element("p", { class: "reading" });
-  parent.append(canvas, share);
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
-  const rgb = [1, 3, 5].map((i) => parseInt(colours[0].slice(i, i + 2), 16));
-  const size = height * width;
+  parent.append(share);
+  const stay = rgba(colours[0]);
   return (level) => {
-    let left = 0;
-    for (let i = 0; i < kept.length; i += 1) {
-      const neuron = Math.floor(i / size), pixel = i % size;
-      const x = (neuron % columns) * (width + 1) + (pixel % width);
-      const y = Math.floor(neuron / columns) * (height + 1) + Math.floor(pixel / width);
-      const stays = kept[i] > level;
-      left += stays;
-      image.data.set(stays ? [...rgb, 255] : GONE, 4 * (y * canvas.width + x));
-    }
-    context.putImageData(image, 0, 0);
+    const left = kept.filter((levels) => levels > level).length;
+    paint((i) => (kept[i] > level ? stay : GONE));
     const text = `${left.toLocaleString("en")} of ${kept.length.toLocaleString("en")} weights stay.`;
     canvas.setAttribute("aria-label", `The first layer's mask, a tile for each neuron: ${text}`);
     share.textContent = text;
@@ -110,28 +86,15 @@ function drawAccuracy(parent, state, colours) {
 }
 
 function drawBytes(parent, state, colours) {
-  const formats = state.formats;
+  const { formats } = state;
+  const labels = formats.map((one) => one.label);
   const most = Math.max(...formats.flatMap((one) => one.bytes));
-  const width = 340, row = 44;
-  const svg = shape("svg", {
-    viewBox: `0 0 ${width} ${row * formats.length}`,
-    role: "img",
-    "aria-label": "Bytes of the weights in each format, as bars.",
-  });
-  parent.append(svg);
-  const bars = formats.map(({ label }, i) => {
-    svg.append(shape("text", { x: 0, y: row * i + 14 }, label));
-    const at = { class: "bar", x: 0, y: row * i + 20, height: 14, fill: colours[i] };
-    const said = shape("text", { x: width, y: row * i + 14, "text-anchor": "end" });
-    svg.append(said);
-    return [svg.appendChild(shape("rect", at)), said];
-  });
-  return (level) =>
-    formats.forEach(({ bytes }, i) => {
-      const [bar, said] = bars[i];
-      bar.setAttribute("width", (width * bytes[level]) / most);
-      said.textContent = kilobytes(bytes[level]);
-    });
+  const label = "Bytes of the weights in each format, as bars.";
+  const set = bars(parent, { labels, most, colours, label });
+  return (level) => {
+    const bytes = formats.map((one) => one.bytes[level]);
+    set(bytes, bytes.map(kilobytes));
+  };
 }
 
 function render({ model, el }) {
