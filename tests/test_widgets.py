@@ -150,28 +150,35 @@ from test_widgets import parts
 PruneByHand(**parts()).show()"""
 
 
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """A notebook with the figure, run in a kernel of its own, as JupyterLab would save it."""
+def notebook_of(cell, folder):
+    """A notebook with a figure, run in a kernel of its own, as JupyterLab would save it."""
     from nbclient import NotebookClient
 
-    folder = tmp_path_factory.mktemp("notebook")
     notebook = new_notebook(
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
         cells=[new_code_cell(f"import sys; sys.path[:0] = {[str(ROOT), str(ROOT / 'tests')]!r}")],
     )
-    notebook.cells.append(new_code_cell(CELLS))
+    notebook.cells.append(new_code_cell(cell))
     NotebookClient(notebook, kernel_name="python3").execute()
     nbformat.write(notebook, folder / "figure.ipynb")
     return folder / "figure.ipynb"
 
 
+def page_of(notebook):
+    """A notebook as `jupyter nbconvert --to html` makes it a page."""
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", notebook.name]
+    subprocess.run(command, cwd=notebook.parent, check=True, capture_output=True)
+    return notebook.with_suffix(".html")
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    return notebook_of(CELLS, tmp_path_factory.mktemp("notebook"))
+
+
 @pytest.fixture(scope="module")
 def converted(executed):
-    """That notebook as `jupyter nbconvert --to html` makes it."""
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", executed.name]
-    subprocess.run(command, cwd=executed.parent, check=True, capture_output=True)
-    return executed.with_suffix(".html")
+    return page_of(executed)
 
 
 def serve_from_here(context):

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import anywidget
 import pandas as pd
+import torch
 import traitlets
 from IPython.display import display
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_lib import figures
@@ -39,6 +41,23 @@ def script(name: str) -> str:
     The file uses what `page.js` and `figure.js` define and imports nothing.
     """
     return joined("page.js", "figure.js", name)
+
+
+def draw_tiles(ax: Axes, kept: torch.Tensor) -> None:
+    """Draw the mask of a layer on images: a tile for each neuron, kept pixels filled.
+
+    Args:
+        ax: where to draw.
+        kept: booleans `(rows, columns, height, width)`, the tiles as they lie.
+    """
+    rows, columns, height, width = kept.shape
+    colours = torch.tensor([[128, 128, 128, 50], [0, 114, 178, 255]])[kept.int()] / 255
+    colours = torch.nn.functional.pad(colours, (0, 0, 0, 1, 0, 1))  # clear between neurons
+    pixels = colours.permute(0, 2, 1, 3, 4)  # (rows, height + 1, columns, width + 1, 4)
+    pixels = pixels.reshape(rows * (height + 1), columns * (width + 1), 4)
+    ax.imshow(pixels[:-1, :-1].numpy(), interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.grid(visible=False)
 
 
 class PageWidget(anywidget.AnyWidget):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from course_lib import figures, pruning
 from course_lib.evidence import t_interval
-from course_lib.widgets import MovingFigure, script
+from course_lib.widgets import MovingFigure, draw_tiles, script
 
 BINS = 48
 
@@ -122,18 +122,8 @@ class PruneByHand(MovingFigure):
         curves.legend()
 
         grid = state["mask"]
-        tiles = next(iter(masks.values())).view(
-            grid["rows"], grid["columns"], grid["height"], grid["width"]
-        )
-        colours = torch.tensor([[128, 128, 128, 50], [0, 114, 178, 255]])[tiles.int()] / 255
-        colours = torch.nn.functional.pad(colours, (0, 0, 0, 1, 0, 1))  # clear between neurons
-        height, width = (
-            grid[n] * (grid[m] + 1) for n, m in (("rows", "height"), ("columns", "width"))
-        )
-        pixels = colours.permute(0, 2, 1, 3, 4).reshape(height, width, 4)
-        mask.imshow(pixels[:-1, :-1].numpy(), interpolation="nearest")
-        mask.set(xticks=[], yticks=[])
-        mask.grid(visible=False)
+        shape = grid["rows"], grid["columns"], grid["height"], grid["width"]
+        draw_tiles(mask, next(iter(masks.values())).view(shape))
         mask.set_title("The first layer: filled pixels stay")
 
         values = [one["bytes"][level] / 1000 for one in state["formats"]]
