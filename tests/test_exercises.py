@@ -20,7 +20,7 @@ import exercise_cells
 import exercise_table
 import mutants
 import notebooks
-from course_lib import evidence, exercises, pruning
+from course_lib import data, evidence, exercises, networks, pruning, tickets, training
 from course_lib.exercises import Case, Exercise, Wrong, comparing, exercise
 from setup_cell import SETUP_CELL
 
@@ -116,6 +116,54 @@ def test_the_masks_are_those_of_the_library():
         library = pruning.global_mask(scores, sparsity, within=within)
         found = one.reference(scores, sparsity, within)
         assert all(torch.equal(found[name], library[name]) for name in library)
+
+
+def test_the_tickets_are_those_of_the_library():
+    """Rewinding, the counts of a control, and a first round, which has no rounding before it."""
+    model = networks.mlp((6, 9, 7, 4), seed=4)
+    masks = tickets.magnitude_masks(model, 1)
+    weights = pruning.weights(model)
+    whole = {name: torch.ones_like(mask) for name, mask in masks.items()}
+    first = exercises.find("tickets.next_masks").reference(weights, whole, 0.2, 0.1)
+    assert all(torch.equal(first[name], masks[name]) for name in masks)
+
+    start = exercises.find("tickets.rewind").reference({3: model.state_dict()}, 3, masks)
+    library = pruning.remove(tickets.Ticket(masks, model, step=3).network()).state_dict()
+    assert all(torch.equal(start[name], library[name]) for name in library)
+
+    noise = {name: torch.rand(mask.shape, dtype=torch.float64) for name, mask in masks.items()}
+    control = exercises.find("tickets.random_masks").reference(masks, noise)
+    wanted = tickets.Ticket(masks, model).random_masks(seed=1).counts
+    assert {name: int(mask.sum()) for name, mask in control.items()} == wanted
+
+
+def test_the_barrier_is_that_of_the_library():
+    test = data.digits(0).test
+    a, b = (networks.mlp((64, 8, 10), seed=seed) for seed in (1, 2))
+
+    def error(parameters):
+        model = copy.deepcopy(a)
+        model.load_state_dict(parameters)
+        return 100 - training.accuracy(model, test)
+
+    height = exercises.find("tickets.barrier").reference(a.state_dict(), b.state_dict(), error, 11)
+    assert height == pytest.approx(tickets.barrier(a, b, test).height, abs=0.6)  # an item or two
+
+
+def test_the_ticket_of_the_search_beats_the_random_mask():
+    """On the data of the exercise itself, in most of its draws."""
+    one, wins, losses = exercises.find("tickets.find_ticket"), 0, 0
+    for seed in range(10):
+        for case in one.cases(np.random.default_rng(seed)):
+            start, train, rounds, rate = case.arguments
+            masks, weights = one.reference(*case.arguments)
+            assert all((weights[name] == start[name] * masks[name]).all() for name in masks)
+            generator = torch.Generator().manual_seed(seed)
+            noise = {n: torch.rand(m.shape, generator=generator) for n, m in masks.items()}
+            control = exercises.find("tickets.random_masks").reference(masks, noise)
+            better = train.loss(train(start, masks)) < train.loss(train(start, control))
+            wins, losses = wins + better, losses + (not better)
+    assert wins > 3 * losses
 
 
 def test_the_break_even_density_is_that_of_real_matrices():

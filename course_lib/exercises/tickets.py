@@ -1,6 +1,7 @@
 """The exercises of chapter 03: rewinding, controls, rounds, barriers, and a whole search."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -73,7 +74,8 @@ REWIND = Exercise(
     title="rewind a network",
     difficulty=1,
     minutes=5,
-    why="A ticket is a mask and the weights it starts from. Which weights is the question of section 5.",
+    why="A ticket is a mask and the weights it starts from. Which weights is the question of "
+    "section 5.",
     task="""
         Write $m \\odot \\theta_k$ for a whole network: the parameters of step k, with zeros where
         the masks prune. Biases are never pruned.
@@ -119,7 +121,8 @@ def _tickets(rng: np.random.Generator) -> Iterator[Case]:
     for shapes in ([(9, 5), (6, 9)], [(8, 3), (5, 8), (4, 5)], [(3, 2, 4), (5, 3)]):
         masks = {}
         for n, shape in enumerate(shapes):  # layers of quite different densities
-            kept = rng.permutation(np.prod(shape)) < round((0.15 + 0.3 * n) * np.prod(shape))
+            share = 0.15 + 0.3 * n + rng.uniform(-0.06, 0.06)
+            kept = rng.permutation(math.prod(shape)) < round(share * math.prod(shape))
             masks[f"layer {n + 1}"] = torch.from_numpy(kept).view(shape)
         noise = {name: torch.from_numpy(rng.uniform(size=m.shape)) for name, m in masks.items()}
         kept = [int(mask.sum()) for mask in masks.values()]
@@ -207,13 +210,13 @@ def next_masks(weights, masks, rate, output_rate):
 
 
 def _rounds(rng: np.random.Generator) -> Iterator[Case]:
-    for shapes in ([(9, 5), (7, 9), (3, 7)], [(4, 3, 5), (5, 4)], [(8, 6), (6, 8), (5, 6)]):
+    kinds = ([(9, 5), (7, 9), (3, 7)], [(4, 3, 5), (5, 4)], [(8, 6), (6, 8), (5, 6)])
+    for shapes, up in zip((*kinds, kinds[0]), (True, True, True, False), strict=True):
         # Layers of different scales: one threshold for all would prune them unequally.
         weights = {f"layer {n + 1}": _normal(rng, s) * (2 - n / 2) for n, s in enumerate(shapes)}
         masks = _masks(rng, weights)
-        # A share of a count that rounding down misses, in the hidden layers and in the output.
-        rate = _share_above(rng, int(masks["layer 1"].sum()), 0.2)
-        output_rate = _share_above(rng, int(masks[f"layer {len(shapes)}"].sum()), 0.4)
+        rate = _share(rng, int(masks["layer 1"].sum()), 0.15, up)
+        output_rate = _share(rng, int(masks[f"layer {len(shapes)}"].sum()), 0.3, up)
         left = [int(mask.sum()) for mask in masks.values()]
         yield Case(
             f"layers of shapes {shapes} with {left} weights left, rate {rate:.4f}, at the output "
@@ -238,9 +241,8 @@ def _flawed_round(weights, masks, rate, output_rate, *, how):
         if how == "over_all_layers" and name != special:
             found[name] = mask & (score >= cut)
             continue
-        n_gone = (int if how == "int" else round)(
-            share * (mask.numel() if how == "of_all" else left)
-        )
+        rounded = {"int": int, "ceil": math.ceil}.get(how, round)
+        n_gone = rounded(share * (mask.numel() if how == "of_all" else left))
         if how == "forgets":
             found[name] = _largest(score, left - n_gone)
         elif how == "gone_only":
@@ -276,7 +278,7 @@ NEXT_MASKS = Exercise(
         _flawed_round,
         one_rate="The output layer lost the share of the other layers. It has a rate of its own.",
         output_first="You gave `output_rate` to the first layer. The output layer is the last.",
-        of_all="You took the share of all weights of a layer. It is a share of those that are left.",
+        of_all="You took the share of all weights of a layer. Take it of those that are left.",
         forgets="Pruned weights came back: you ranked all weights, with the numbers that stand in "
         "pruned places. Only weights that are left can stay.",
         gone_only="You pruned from the full layer and forgot the masks so far. What was pruned "
@@ -287,6 +289,8 @@ NEXT_MASKS = Exercise(
         largest="You removed the largest weights. The smallest go.",
         int="One weight too many stays where the count is not whole: int() rounds down, and the "
         "question asks for round().",
+        ceil="One weight too many goes where the count is not whole: the question asks for "
+        "round(), not for rounding up.",
         inverted="Your masks say True where a weight goes. True means: stays.",
     ),
 )
@@ -340,7 +344,9 @@ def _lines(rng: np.random.Generator) -> Iterator[Case]:
         height += rng.uniform(-2, 2)
         centre = {n: a[n] + place * v for n, v in line.items()}
         error = _Landscape(centre, slope, height, 0.06 * length)
-        yield Case(f"{name} between the two, {points} points", (a, b, error, points))
+        yield Case(
+            f"{name} of {height:+.2f} pp between the two, {points} points", (a, b, error, points)
+        )
 
 
 def _flawed_barrier(a, b, error, points, *, how):
@@ -458,6 +464,7 @@ class _Training:
 
 def _searches(rng: np.random.Generator) -> Iterator[Case]:
     for inputs, hidden, rounds, rate in ((7, 9, 3, 0.31), (8, 6, 4, 0.22), (6, 8, 2, 0.43)):
+        rate = round(rate + rng.uniform(-0.02, 0.02), 4)
         x = torch.from_numpy(rng.normal(size=(40, inputs)))
         y = (x[:, :2] @ torch.from_numpy(rng.normal(size=(2, 3)))).relu()  # two inputs matter
         scale = {"first": inputs**-0.5, "second": hidden**-0.5}
@@ -483,9 +490,7 @@ def _flawed_search(start, train, rounds, rate, *, how):
             weights = trained
         if how == "movement":
             trained = {n: trained[n] - start[n] for n in start}
-        masks = _round_of(trained, masks, rate, how, (1 - (1 - rate) ** rounds, number))
-        if how == "one_shot":
-            break
+        masks = _round_of(trained, masks, rate, how, number)
     ends = start
     if how in ("late", "trained_weights"):
         ends = trained
@@ -496,7 +501,7 @@ def _flawed_search(start, train, rounds, rate, *, how):
     return masks, {n: ends[n] * masks[n] for n in start}
 
 
-def _round_of(trained, masks, rate, how, in_all):
+def _round_of(trained, masks, rate, how, number):
     found = {}
     whole = sum(int(m.sum()) for m in masks.values())
     if how == "over_all_layers":
@@ -504,10 +509,9 @@ def _round_of(trained, masks, rate, how, in_all):
         cut = flat.sort().values[round(rate * whole)]
         return {n: masks[n] & (trained[n].abs() >= cut) for n in masks}
     for name, mask in masks.items():
-        share = in_all[0] if how == "one_shot" else rate
-        left = int(mask.sum()) - round(share * int(mask.sum()))
+        left = int(mask.sum()) - round(rate * int(mask.sum()))
         if how == "of_all":
-            left = max(0, mask.numel() - round(in_all[1] * rate * mask.numel()))
+            left = max(0, mask.numel() - round(number * rate * mask.numel()))
         score = -trained[name].abs() if how == "largest" else trained[name].abs()
         found[name] = _largest(score.masked_fill(~mask, -torch.inf), left)
     return found
@@ -545,10 +549,8 @@ FIND_TICKET = Exercise(
         "training.",
         trained_once="Every round of yours prunes by the same weights, those of the dense network. "
         "Train in each round, with the masks so far.",
-        one_shot="You pruned all at once after one training. Prune a part in each round, and train "
-        "in between.",
         over_all_layers="You ranked all layers together. Each layer loses its own share.",
-        of_all="You took the share of all weights of a layer. It is a share of those that are left.",
+        of_all="You took the share of all weights of a layer. Take it of those that are left.",
         largest="You removed the largest weights. The smallest go.",
         movement="You pruned by how far weights moved. What counts is how large they are "
         "afterwards.",
@@ -583,9 +585,10 @@ def _masks(rng: np.random.Generator, values: dict[str, Tensor]) -> dict[str, Ten
     return found
 
 
-def _share_above(rng: np.random.Generator, n: int, at_least: float) -> float:
-    """Draw a share of n that is not whole, and that rounding down misses."""
-    return (round(at_least * n) + 1 - rng.uniform(0.15, 0.4)) / n
+def _share(rng: np.random.Generator, n: int, at_least: float, up: bool) -> float:
+    """Draw a share of n that is not whole and rounds up or down: other roundings differ."""
+    offset = -rng.uniform(0.15, 0.4) if up else rng.uniform(0.35, 0.45)
+    return (round(at_least * n) + 1 + offset) / n
 
 
 def _largest(values: Tensor, n_kept: int) -> Tensor:

@@ -154,18 +154,6 @@ WRONG = {
                 found = {}
                 for i, (name, weight) in enumerate(weights.items()):
                     share = output_rate if i == len(weights) - 1 else rate
-                    alive = weight[masks[name]].abs()
-                    found[name] = masks[name] & (weight.abs() > alive.quantile(share))
-                return found
-            """,
-            "keeps",  # a quantile is not a count
-        ),
-        (
-            """
-            def next_masks(weights, masks, rate, output_rate):
-                found = {}
-                for i, (name, weight) in enumerate(weights.items()):
-                    share = output_rate if i == len(weights) - 1 else rate
                     n = round(share * masks[name].sum().item())
                     found[name] = masks[name].clone()
                     found[name].view(-1)[weight.abs().flatten().argsort()[:n]] = False
@@ -490,4 +478,13 @@ RIGHT = {
     ],
 }
 
-EQUIVALENT = {}
+EQUIVALENT = {
+    "tickets.next_masks": {
+        "`output = list(masks)[-1]`": "masks and weights name the same layers in one order",
+    },
+    "tickets.barrier": {
+        "`errors.append(error({name: (1 - alpha) * a[name] + alpha * b[name] for name in b}))`": (
+            "a and b have the same names"
+        ),
+    },
+}
