@@ -65,6 +65,8 @@ def _call(function, arguments: tuple) -> tuple:
 def _settle(most_memory: int) -> None:
     """Make the process one that can be left alone with a learner's function."""
     torch.set_num_threads(1)
+    # The first optimiser of a process imports for seconds, which are not the learner's.
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     # The stop button of a notebook, or Ctrl-C, is for the process that waits for this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Output that does not pass through sys.stdout, such as that of C code, has no place to go.
