@@ -24,7 +24,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_site import Book
 from test_widgets import lab, serve_from_here
 
-from course_lib import costs, pruning
+from course_lib import autoencoders, costs, pruning, superposition
 from course_lib.evidence import Condition, Interval, t_interval
 from course_lib.widgets.quiz import QUIZZES, Quiz, markup, read
 
@@ -101,6 +101,122 @@ def undecided():
     ]
 
 
+def no_relu():
+    # Of maps of rank 2 the best is PCA's; features of equal variance let any two directions do.
+    x, n = superposition.features(4000, 5, p_zero=0.95, draw=torch.Generator().manual_seed(1)), 5
+    variances = torch.linalg.svdvals((x - x.mean(0)).double()) ** 2 / len(x)
+    model = superposition.ToyModels(n, 2, seeds=range(20), output="linear")
+    superposition.fit(model, steps=300, p_zero=0.95, learning_rate=0.03, device="cpu")
+    with torch.no_grad():
+        ratios = superposition.loss(model, x).double() / variances[2:].sum()
+    better, equal = ratios.min() < 0.99, ratios.min() < 1.05
+    return [bool(better), not better, not equal]
+
+
+def phases():
+    def best(p_zero, importance):
+        return int(superposition.phase_losses(p_zero, importance).argmin())
+
+    first, _, both = superposition.phase_losses(0.0, 1.0)
+    assert both / first == pytest.approx(4)  # as its reason says
+    return [best(0.5, 0.3) == 0, best(0.5, 1) == 2, best(0.9, 0.3) == 0, best(0.0, 1) == 2]
+
+
+def triangle():
+    angles = torch.arange(3, dtype=torch.float64) * 2 * torch.pi / 3
+    W = torch.stack([angles.cos(), angles.sin()])
+    D, seen = superposition.dimensionality(W)[0].item(), (W.T @ W)[0]
+    others = superposition.interference(W)[0].item()
+    mistakes = [1 / others, 1 / seen.abs().sum().item(), 1 / 3, 1 / D]
+    return [round(x, 3) for x in (D, *mistakes)]
+
+
+def opposite():
+    model = superposition.ToyModels(2, 1, seeds=[0])
+    model.W.data = torch.tensor([[[1.0, -1.0]]])
+
+    def lost(pairs, importance=1.0):
+        draw = torch.Generator().manual_seed(2)
+        x = superposition.features(5000, 2, p_zero=0.8, draw=draw, pairs=pairs)
+        return superposition.loss(model, x, importance).item()
+
+    nothing = {pairs: lost(pairs) == 0 for pairs in superposition.PAIRS}
+    of_any = all(nothing.values())
+    return [nothing["correlated"], nothing["independent"], nothing["anticorrelated"], of_any]
+
+
+def rotation():
+    model = superposition.ToyModels(6, 4, seeds=[3])
+    model.W.data = model.W.data * superposition.largest(model.W.data.abs(), 12) * 2
+    x, before = uniform(50, 6), model.W.detach().clone()
+    loss = superposition.loss(model, x).item()
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(4))).Q
+    model.W.data = turn @ before
+    after = model.W.detach()
+
+    def changes(measure):
+        return not torch.allclose(measure(before).float(), measure(after).float(), atol=1e-5)
+
+    return [
+        superposition.loss(model, x).item() != pytest.approx(loss, rel=1e-5),
+        changes(superposition.features_per_neuron),
+        changes(superposition.interference),
+        changes(lambda W: (W == 0).sum()),
+    ]
+
+
+def off_by_five():
+    x = torch.randn(500, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    x = (x - x.mean(0)) / x.std(0, unbiased=False)
+    of_means = autoencoders.fvu(x, x.mean(0).expand_as(x))
+    explained = autoencoders.explained_variance(x, x + 5)
+    return [autoencoders.fvu(x, x + 5), (x - (x + 5)).var(0).sum().item(), 5, of_means, explained]
+
+
+def threshold():
+    model = autoencoders.SparseAutoencoder(6, 12, autoencoders.BatchTopK(3), seed=0)
+    x = torch.randn(400, 6, generator=torch.Generator().manual_seed(6))
+    autoencoders.calibrate(model, x)
+    model.eval()
+    counts = (model.encode(x) != 0).sum(1)
+    alone = torch.cat([model.encode(row) for row in x.split(1)])
+    own_best = autoencoders.TopK(3)(model.pre_activations(x))
+    return [
+        bool((counts == 3).all()),
+        counts.double().mean().item() == pytest.approx(3),
+        torch.allclose(alone, model.encode(x), atol=1e-6),
+        torch.allclose(alone, own_best, atol=1e-6),
+    ]
+
+
+def soft():
+    f = torch.linspace(0, 1.2, 12001, dtype=torch.float64)
+
+    def best(penalty):
+        return f[((1 - f) ** 2 + penalty).argmin()].item()
+
+    return [best(0.4 * f), best(0.8 * f), best(0 * f), round(best(0.4 * f**2), 3)]
+
+
+def mmcs():
+    draw = torch.Generator().manual_seed(7)
+    true, random = torch.randn(128, 32, generator=draw), torch.randn(256, 32, generator=draw)
+    found = torch.cat([true, random[:128]])
+    score, more = autoencoders.mmcs(found, true), torch.cat([found, random])
+    by_chance = autoencoders.mmcs(random, true), autoencoders.mmcs(true, random)
+    return [
+        score == pytest.approx(1),
+        autoencoders.mmcs(more, true) < score - 1e-6,
+        autoencoders.mmcs(true, found) < 0.99,
+        max(by_chance) < 0.1,
+    ]
+
+
+def looks_dead():
+    dead = 100 * (1 - 0.001) ** 200
+    return [round(x, 1) for x in (dead, 200 * 0.1, 100 - 200 * 0.1, 99.9, 100 - dead)]
+
+
 KEYS = {
     "01_pruning": {
         "global-cut": global_cut,
@@ -108,6 +224,20 @@ KEYS = {
         "rounds": rounds,
         "paired": paired,
         "undecided": undecided,
+    },
+    "05_superposition": {
+        "no-relu": no_relu,
+        "phases": phases,
+        "triangle": triangle,
+        "opposite": opposite,
+        "rotation": rotation,
+    },
+    "06_autoencoders": {
+        "off-by-five": off_by_five,
+        "threshold": threshold,
+        "soft": soft,
+        "mmcs": mmcs,
+        "looks-dead": looks_dead,
     },
 }
 

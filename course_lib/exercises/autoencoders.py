@@ -707,6 +707,7 @@ TRAIN_TO_L0 = Exercise(
         Wrong(_trained(norm=False), NORMS),
         Wrong(_trained(only=("theta",)), NOT_TRAINED),
         Wrong(_trained(activation=lambda z, theta: (z - theta).relu()), SHIFTED),
+        Wrong(_trained(centred=False), UNCENTRED),
         Wrong(_trained(price=0.002), TOO_MANY),
         Wrong(_trained(price=1.0), TOO_FEW),
         Wrong(
