@@ -20,8 +20,19 @@ import exercise_cells
 import exercise_table
 import mutants
 import notebooks
-from course_lib import data, evidence, exercises, networks, pruning, tickets, training
+from course_lib import (
+    autoencoders,
+    data,
+    evidence,
+    exercises,
+    networks,
+    pruning,
+    superposition,
+    tickets,
+    training,
+)
 from course_lib.exercises import Case, Exercise, Wrong, comparing, exercise
+from course_lib.exercises import autoencoders as chapter_06
 from setup_cell import SETUP_CELL
 
 ALL = [one for topic in exercise.TOPICS for one in exercise._of(topic)]
@@ -212,6 +223,73 @@ def test_the_network_for_a_latency_is_the_largest_that_fits():
             assert latency(widths) > target
     with pytest.raises(ValueError, match="2 widths"):
         exercise._of("pruning")[-1].cases(np.random.default_rng(1)).__next__().arguments[1]([3])
+
+
+def cases_of(one, seed):
+    one = exercises.find(one)
+    for case in one.cases(np.random.default_rng(seed)):
+        yield case.arguments, one.reference(*case.arguments)
+
+
+def test_the_toy_model_is_that_of_the_library():
+    for (W, b, x, importance), found in cases_of("superposition.toy_loss", 6):
+        model = superposition.ToyModels(W.shape[1], W.shape[0], seeds=[0])
+        model.W.data, model.b.data = W.unsqueeze(0), b.unsqueeze(0)
+        assert found == pytest.approx(superposition.loss(model, x, importance).item())
+    for (W,), found in cases_of("superposition.dimensionality", 7):
+        torch.testing.assert_close(found, superposition.dimensionality(W))
+    for (W, nonzeros, least), found in cases_of("superposition.keep_largest", 8):
+        mask = superposition.largest(W.abs().unsqueeze(0), nonzeros, least=least)[0]
+        assert torch.equal(found, W * mask)
+
+
+def test_the_phases_are_those_of_the_library_and_of_many_inputs():
+    ways = [([1.0, 0.0], [0, 1]), ([0.0, 1.0], [1, 0]), ([1.0, -1.0], [0, 0])]
+    for (p_zero, importance), found in cases_of("superposition.phase_losses", 9):
+        assert found == pytest.approx(superposition.phase_losses(p_zero, importance).tolist())
+        draw = torch.Generator().manual_seed(9)
+        x = superposition.features(200_000, 2, p_zero=p_zero, draw=draw)
+        for (W, guessed), loss in zip(ways, found, strict=True):
+            model = superposition.ToyModels(2, 1, seeds=[0])
+            model.W.data = torch.tensor([[W]])
+            model.b.data = torch.tensor([guessed]) * (1 - p_zero) / 2
+            sampled = superposition.loss(model, x, torch.tensor([1.0, importance])).item()
+            assert loss == pytest.approx(sampled, rel=0.05)
+
+
+def test_the_activations_and_the_measure_are_those_of_the_library():
+    for (pre, k), found in cases_of("autoencoders.top_k", 10):
+        assert torch.equal(found, autoencoders.TopK(k)(pre))
+    for (x, x_hat), found in cases_of("autoencoders.fvu", 11):
+        assert found == pytest.approx(autoencoders.fvu(x, x_hat))
+    for (train, pre, k), found in cases_of("autoencoders.batch_top_k_latents", 12):
+        activation = autoencoders.BatchTopK(k)
+        activation(train)  # its threshold starts with the first batch
+        assert torch.equal(found, activation.eval()(pre))
+
+
+def test_the_step_of_the_decoder_is_that_of_the_library():
+    for (W, gradient, rate), found in cases_of("autoencoders.update_decoder", 13):
+        model = autoencoders.SparseAutoencoder(W.shape[1], W.shape[0], seed=0)
+        model.W_dec.data, model.W_dec.grad = W.clone(), gradient.clone()
+        model.remove_parallel_gradient()
+        torch.optim.SGD([model.W_dec], lr=rate).step()
+        model.project()
+        torch.testing.assert_close(found, model.W_dec.detach())
+
+
+def test_a_trained_jumprelu_autoencoder_is_one_of_the_library():
+    *_, (arguments, found) = cases_of("autoencoders.train_to_l0", 14)
+    x, start, target, _, _ = arguments
+    d_in, d_sae = start["W_enc"].shape
+    activation = autoencoders.JumpReLU(d_sae, log=False)
+    model = autoencoders.SparseAutoencoder(d_in, d_sae, activation, seed=0)
+    tensors = found | {"activation.threshold": found["theta"]}
+    left = model.load_state_dict(tensors, strict=False).missing_keys
+    assert set(left) == {"input_mean", "input_scale"}
+    measured = autoencoders.evaluate(model, x)
+    assert (measured.l0, measured.fvu) == pytest.approx(chapter_06._measured(x, found), rel=1e-5)
+    assert measured.l0 == pytest.approx(target, rel=0.1)
 
 
 # --- The machinery --------------------------------------------------------------------------------
