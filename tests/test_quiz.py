@@ -24,7 +24,16 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_site import Book
 from test_widgets import lab, serve_from_here
 
-from course_lib import autoencoders, costs, pruning, superposition
+from course_lib import (
+    autoencoders,
+    costs,
+    data,
+    exercises,
+    networks,
+    pruning,
+    superposition,
+    tickets,
+)
 from course_lib.evidence import Condition, Interval, t_interval
 from course_lib.widgets.quiz import QUIZZES, Quiz, markup, read
 
@@ -99,6 +108,109 @@ def undecided():
         outcome == "undecided",
         outcome == "undecided" and no_difference,
     ]
+
+
+def rounds_to_a_tenth():
+    def first(left, rate=0.2):
+        number = 1
+        while 30_000 * left(number, rate) > 3_000:
+            number += 1
+        return number
+
+    def iterative(number, rate):
+        return 1 - pruning.iterative_sparsities(number, rate)[-1]
+
+    found = first(iterative)
+    mistakes = [found - 1, first(lambda n, rate: 1 - n * rate), first(iterative, 0.8)]
+    assert round(30_000 * iterative(10, 0.2)) == 3_221
+    return [found, *mistakes]
+
+
+def ticket():
+    """A ticket of three layers that keep quite different shares, at step 0."""
+    model = networks.mlp((8, 20, 15, 4), seed=6)
+    masks = tickets.magnitude_masks(model, 6)
+    return tickets.Ticket(masks, model)
+
+
+def controls():
+    """Which draws differ from the ticket in the choice of weights and in nothing else."""
+    one = ticket()
+    name = next(iter(one.masks))
+
+    def fair(masks, start):
+        counts = {n: int(mask.sum()) for n, mask in masks.items()}
+        same_start = torch.equal(start.state_dict()[name], one.start.state_dict()[name])
+        chosen = any(not torch.equal(masks[n], one.masks[n]) for n in masks)
+        return counts == one.counts and same_start and chosen
+
+    scores = pruning.random(one.start, seed=3)
+    over_all = pruning.global_mask(scores, 1 - one.density)
+    by_layer, anew = one.random_masks(3), one.reinitialised(3)
+    return [
+        fair(over_all, one.start),
+        fair(by_layer.masks, by_layer.start),
+        fair(by_layer.masks, anew.start),
+        fair(one.masks, anew.start),
+    ]
+
+
+def rewound(steps=20, k=3):
+    """The question's 600 steps and step 30, in small."""
+    splits = data.digits(0)
+    plan = tickets.Plan(steps=steps, batch_size=50)
+    model = networks.mlp((64, 9, 10), seed=2)
+
+    def search(rewind):
+        return list(tickets.find([model], [splits], plan, seeds=[0], rounds=1, rewind=rewind))[
+            1
+        ].tickets[0]
+
+    one = search(k)
+    dense = tickets.Ticket.dense(model).train(splits, plan, seed=0, snapshots=[k]).snapshots[k]
+    early, start = pruning.weights(dense), pruning.weights(pruning.remove(one.network()))
+    kept = all(torch.equal(start[n][m], early[n][m]) for n, m in one.masks.items())
+    run = one.train(splits, plan, seed=0, snapshots=range(steps))
+    end = pruning.weights(run.model)
+    trained = any(
+        (start[n][~m] != 0).any() or (end[n][~m] != 0).any() for n, m in one.masks.items()
+    )
+    from_0 = search(0).train(splits, plan, seed=0, snapshots=range(steps))
+    longer = len(run.snapshots) > len(from_0.snapshots)
+    return [kept, trained, len(run.snapshots) == steps - k, not longer]
+
+
+def barrier_of_the_line():
+    error = [3.0, 4.0, 12.0, 9.0, 5.0]
+
+    def measure(state):  # a network of one number, its place on the line
+        return error[round(4 * state["place"].item())]
+
+    ends = {"place": torch.tensor(0.0)}, {"place": torch.tensor(1.0)}
+    height = exercises.find("tickets.barrier").reference(*ends, measure, 5)
+    top = max(error)
+    return [
+        height,
+        top - max(error[0], error[-1]),
+        top - min(error[0], error[-1]),
+        top,
+        top - sum(error) / 5,
+    ]
+
+
+def cost_of_a_ticket():
+    """The question's round 10 of 600 steps, as round 2 of 6 steps."""
+    splits, steps, number = data.digits(1), 6, 2
+    found = tickets.find(
+        [networks.mlp((64, 9, 10), seed=2)],
+        [splits],
+        tickets.Plan(steps=steps, batch_size=50),
+        seeds=[1],
+        rounds=number,
+    )
+    spent = sum(int(one.runs[0].history["step"].max()) for one in found)
+    told = [steps, number * steps, (number + 1) * steps]
+    return [*(spent == one for one in told), spent < steps]
 
 
 def no_relu():
@@ -224,6 +336,13 @@ KEYS = {
         "rounds": rounds,
         "paired": paired,
         "undecided": undecided,
+    },
+    "03_tickets": {
+        "rounds": rounds_to_a_tenth,
+        "controls": controls,
+        "rewind": rewound,
+        "barrier": barrier_of_the_line,
+        "cost": cost_of_a_ticket,
     },
     "05_superposition": {
         "no-relu": no_relu,
