@@ -11,7 +11,7 @@ RUN := .venv/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env book site-zip test lab serve clean-notebooks clean
+.PHONY: help env book site-zip test bench lab serve clean-notebooks clean
 # Two targets at once would build the site into the same folder.
 .NOTPARALLEL:
 
@@ -19,6 +19,7 @@ help:
 	@echo "make book             build the site: run the notebooks, check every link, into _build/html"
 	@echo "make site-zip         build the site and pack it, for readers without a network"
 	@echo "make test             lint, tests, every notebook, the strict build, the site in a browser"
+	@echo "make bench            measure beside other libraries, into benchmarks/results"
 	@echo "make lab              open JupyterLab on the notebooks"
 	@echo "make serve            show the built site at http://localhost:8000"
 	@echo "make clean-notebooks  take the outputs out of the notebooks, as they are committed"
@@ -37,6 +38,9 @@ site-zip: book
 
 test: env
 	@$(RUN) tools/run_tests.py
+
+bench: env
+	@$(RUN) tools/bench.py
 
 lab: env
 	@$(RUN) -m jupyterlab

@@ -270,7 +270,8 @@ def main():
     seconds, results = measure(arms)
     network = networks.mlp(seed=0)
     table = {
-        "command": "python benchmarks/tickets.py" + (" --open-lth open_lth" if folder else ""),
+        "command": "python benchmarks/tickets.py"
+        + (f" --open-lth {folder.as_posix()}" if folder else ""),
         "seeds": list(SEEDS),
         "rounds": ROUNDS,
         "steps": PLAN.steps,
