@@ -17,6 +17,12 @@ import torch
 from scipy import optimize, stats
 
 from course_lib.display import say, scrolling, show_html, true_minus
+from course_lib.intervals import (
+    Interval,
+    bootstrap_ratio_of_medians,
+    share_interval,
+    t_interval,
+)
 
 __all__ = [
     "Arm", "Claim", "Condition", "Interval", "bootstrap_ratio_of_medians", "condition",
@@ -32,97 +38,6 @@ MARKS = {
 }  # fmt: skip
 SIDES = {">": "> {}", ">=": "≥ {}", "<": "< {}", "<=": "≤ {}", "inside": "inside {}"}
 MAX_PRIMARY = 6
-
-
-# --- Intervals ------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """An estimate, the ends of its interval, and the number of independent values behind it.
-
-    `spread` is the values' standard deviation, from which `needed_n` extrapolates; it is NaN for
-    intervals that are not of Student's t. `level` is the interval's, which `record` checks.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    n: int
-    spread: float = math.nan
-    level: float = math.nan
-
-    def __post_init__(self):
-        values = (self.estimate, self.low, self.high)
-        if not all(map(math.isfinite, values)) or self.low > self.high:
-            raise ValueError(f"an interval has finite ends, the lower one first; got {self}")
-
-
-def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Return the mean with Student's t interval.
-
-    mean ± t · s / √n, with t the (1 + level)/2 quantile at n − 1 degrees of freedom.
-
-    Args:
-        values: one independent value for each seed, at least 2, all finite.
-        level: in (0, 1).
-
-    Raises:
-        ValueError: if there are too few values, one is not finite, or `level` is out of range.
-    """
-    values = _checked_values(values, level)
-    mean, spread, n = float(values.mean()), float(values.std(ddof=1)), len(values)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n, spread, level)
-
-
-def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
-    """Return a share of runs with its exact interval (Clopper & Pearson 1934).
-
-    Raises:
-        ValueError: if not 0 ≤ successes ≤ n, n < 1, or `level` is out of range.
-    """
-    is_whole = all(isinstance(k, int | np.integer) for k in (successes, n))
-    if not is_whole or n < 1 or not 0 <= successes <= n:
-        raise ValueError(
-            f"successes and n are whole numbers, 0 ≤ successes ≤ n and n ≥ 1; "
-            f"got {successes!r} of {n!r}"
-        )
-    _check_level(level)
-    exact = stats.binomtest(int(successes), int(n)).proportion_ci(level, method="exact")
-    low, high = float(exact.low), float(exact.high)
-    return Interval(successes / n, low, high, int(n), level=level)
-
-
-def bootstrap_ratio_of_medians(
-    numerator: Sequence[float],
-    denominator: Sequence[float],
-    level: float = 0.95,
-    *,
-    seed: int,
-    resamples: int = 10_000,
-) -> Interval:
-    """Return median(numerator) / median(denominator) with a percentile bootstrap interval.
-
-    The two are paired block by block (for timings: measured in turn), and blocks are resampled.
-
-    Raises:
-        ValueError: if the lengths differ, a value is not finite and positive, or there are fewer
-            than 2 blocks.
-    """
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1; got {resamples!r}")
-    top, bottom = _checked_values(numerator, level), _checked_values(denominator, level)
-    if len(top) != len(bottom) or top.min() <= 0 or bottom.min() <= 0:
-        raise ValueError(
-            "numerator and denominator must be paired positive values; got "
-            f"{len(top)} and {len(bottom)}, smallest {min(top.min(), bottom.min())}"
-        )
-    pick = np.random.default_rng(seed).integers(0, len(top), (resamples, len(top)))
-    ratios = np.median(top[pick], axis=1) / np.median(bottom[pick], axis=1)
-    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
-    ratio = float(np.median(top) / np.median(bottom))
-    return Interval(ratio, float(low), float(high), len(top), level=level)
 
 
 # --- Arms and verdicts ----------------------------------------------------------------------------
@@ -489,20 +404,3 @@ def _as_plain(value: object) -> object:
     if isinstance(value, range):
         return list(value)
     raise TypeError(f"{value!r:.100} is a {type(value).__name__}")
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level lies between 0 and 1, for example 0.95; got {level!r}")
-
-
-def _checked_values(values: Sequence[float], level: float) -> np.ndarray:
-    _check_level(level)
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(
-            "an interval needs at least 2 finite values in one dimension; "
-            f"got shape {values.shape}"
-            + (f" with {int((~np.isfinite(values)).sum())} not finite" if values.size else "")
-        )
-    return values

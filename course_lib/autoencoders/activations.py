@@ -6,7 +6,7 @@ ReLU is PyTorch's own `nn.ReLU`. The others stand here. Chapter 06 introduces th
 import torch
 from torch import Tensor, nn
 
-from course_lib.autoencoders.checks import check_number, check_whole
+from course_lib.checks import check_number, check_whole
 
 
 class TopK(nn.Module):

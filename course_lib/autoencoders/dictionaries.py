@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from course_lib.autoencoders.checks import check_rows
+from course_lib.checks import check_rows
 
 
 class Matching(NamedTuple):

@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from course_lib.autoencoders import losses
 from course_lib.autoencoders.activations import BatchTopK, Gated
-from course_lib.autoencoders.checks import check_number, check_rows, check_whole
 from course_lib.autoencoders.files import read, write
 from course_lib.autoencoders.metrics import Sums
 from course_lib.autoencoders.model import SparseAutoencoder, calibrate
 from course_lib.autoencoders.resampling import resample
+from course_lib.checks import check_number, check_rows, check_whole
 from course_lib.seeds import generator
 from course_lib.training import default_device
 

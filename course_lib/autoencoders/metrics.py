@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from course_lib.autoencoders.checks import check_number, check_rows, check_whole
 from course_lib.autoencoders.model import SparseAutoencoder
-from course_lib.autoencoders.modes import evaluating
+from course_lib.checks import check_number, check_rows, check_whole
+from course_lib.hooks import evaluating
 
 
 class Evaluation(NamedTuple):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.autoencoders.activations import KINDS, BatchTopK, Gated, JumpReLU, TopK
-from course_lib.autoencoders.checks import check_rows, check_whole
+from course_lib.checks import check_rows, check_whole
 from course_lib.seeds import generator
 
 

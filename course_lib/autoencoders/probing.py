@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from course_lib.autoencoders.checks import check_rows
+from course_lib.checks import check_rows
 from course_lib.data import Split
 
 

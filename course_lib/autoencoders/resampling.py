@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from course_lib.autoencoders.activations import Gated, JumpReLU
-from course_lib.autoencoders.checks import check_rows
 from course_lib.autoencoders.model import SparseAutoencoder
-from course_lib.autoencoders.modes import evaluating
+from course_lib.checks import check_rows
+from course_lib.hooks import evaluating
 
 
 @torch.no_grad()

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_lib.autoencoders.checks import check_whole
 from course_lib.autoencoders.model import SparseAutoencoder
-from course_lib.autoencoders.modes import evaluating
+from course_lib.checks import check_whole
 from course_lib.data import Split
+from course_lib.hooks import device_of, evaluating, substitute
 
 
 class LossRecovered(NamedTuple):
@@ -66,37 +66,12 @@ def collect_activations(
     with evaluating(model), substitute(model, layer, keep):
         for x in data.split(batch_size) if isinstance(data, Tensor) else data:
             if len(x):
-                model(x.to(_device(model)))
+                model(x.to(device_of(model)))
     if not rows:
         raise ValueError(
             f"layer {layer!r} put nothing out: there are no data, or it is not reached"
         )
     return torch.cat(rows)
-
-
-@contextmanager
-def substitute(
-    model: nn.Module, layer: str | nn.Module, function: Callable[[Tensor], Tensor]
-) -> Iterator[nn.Module]:
-    """Within the `with`, replace what a layer puts out by `function` of it.
-
-    Raises:
-        ValueError: if there is no such layer, or it puts out something else than one tensor.
-    """
-
-    def hook(module, inputs, output):
-        if not isinstance(output, Tensor):
-            raise ValueError(
-                f"layer {layer!r} puts out {type(output).__name__}, not one tensor: name a part "
-                "of it that does"
-            )
-        return function(output)
-
-    handle = _part(model, layer).register_forward_hook(hook)
-    try:
-        yield model
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -181,7 +156,7 @@ def loss_recovered(
         with ExitStack() as stack:
             for context in (evaluating(model), *contexts):
                 stack.enter_context(context)
-            outputs = model(split.x.to(_device(model)))
+            outputs = model(split.x.to(device_of(model)))
         return float(loss(outputs.double(), split.y.to(outputs.device)))
 
     original = measure()
@@ -194,19 +169,3 @@ def loss_recovered(
         )
     share = (ablated - spliced) / (ablated - original)
     return LossRecovered(original, spliced, ablated, share)
-
-
-def _part(model: nn.Module, layer: str | nn.Module) -> nn.Module:
-    parts = dict(model.named_modules())
-    if isinstance(layer, nn.Module):
-        if not any(layer is part for part in parts.values()):
-            raise ValueError(f"the layer {layer} is no part of the model")
-        return layer
-    if layer not in parts:
-        raise ValueError(f"the model has no layer {layer!r}; it has {[n for n in parts if n]}")
-    return parts[layer]
-
-
-def _device(model: nn.Module) -> torch.device:
-    tensors = [*model.parameters(), *model.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Checks of input that all of the autoencoders share."""
+"""Checks of input that several modules share."""
 
 import numpy as np
 import torch
