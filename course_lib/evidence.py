@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
 import numpy as np
@@ -26,8 +26,8 @@ from course_lib.intervals import (
 
 __all__ = [
     "Arm", "Claim", "Condition", "Interval", "bootstrap_ratio_of_medians", "condition",
-    "fingerprint", "level_of", "needed_n", "on_trial", "record", "say", "share_interval",
-    "t_interval", "verdict_of",
+    "fingerprint", "level_of", "needed_n", "no_way_out", "on_trial", "record", "same_side", "say",
+    "share_interval", "t_interval", "verdict_of",
 ]  # fmt: skip
 
 OUTCOMES = ("holds", "fails", "undecided")
@@ -160,13 +160,7 @@ def verdict_of(arms: Iterable[Arm], *, precondition: bool = True) -> str:
     Raises:
         ValueError: if no arm is primary, there are more than six, or two have the same name.
     """
-    primary = [arm for arm in arms if arm.primary]
-    names = [arm.name for arm in primary]
-    if not 1 <= len(primary) <= MAX_PRIMARY or len(set(names)) < len(names):
-        raise ValueError(
-            f"a verdict needs 1 to {MAX_PRIMARY} primary arms of different names; got {names}"
-        )
-    outcomes = {arm.outcome for arm in primary}
+    outcomes = _outcomes(arms)
     if not precondition:
         return "vacuous"
     if outcomes == {"holds"}:
@@ -174,6 +168,44 @@ def verdict_of(arms: Iterable[Arm], *, precondition: bool = True) -> str:
     if outcomes == {"fails"}:
         return "not supported"
     return "conditional" if {"holds", "fails"} <= outcomes else "inconclusive"
+
+
+def same_side(arms: Iterable[Arm]) -> str:
+    """Return the verdict on a claim that arms agree: that all lie on one side of the threshold.
+
+    A rule for `record`. "supported" if all primary arms hold or all fail, "not supported" if one
+    holds and one fails, else "inconclusive". Each arm has one condition, its side and threshold the
+    same in all.
+
+    Raises:
+        ValueError: as `verdict_of`, or if the arms' conditions are not alike.
+    """
+    arms = list(arms)
+    alike = {tuple((c.side, c.threshold) for c in arm.conditions) for arm in arms if arm.primary}
+    if len(alike) > 1 or any(len(conditions) != 1 for conditions in alike):
+        raise ValueError(
+            "arms on one side have one condition each, with the same side and threshold; got "
+            f"{sorted(map(str, alike))}"
+        )
+    outcomes = _outcomes(arms)
+    if len(outcomes) == 1 and outcomes <= {"holds", "fails"}:
+        return "supported"
+    return "not supported" if {"holds", "fails"} <= outcomes else "inconclusive"
+
+
+def no_way_out(arms: Iterable[Arm]) -> str:
+    """Return the verdict on a claim of a limit, of which each arm is a way that could lead out.
+
+    A rule for `record`. "not supported" if some primary arm holds, that is leads out; "supported"
+    if all fail; else "inconclusive".
+
+    Raises:
+        ValueError: as `verdict_of`.
+    """
+    outcomes = _outcomes(arms)
+    if "holds" in outcomes:
+        return "not supported"
+    return "supported" if outcomes == {"fails"} else "inconclusive"
 
 
 def needed_n(condition: Condition, level: float) -> float:
@@ -261,6 +293,7 @@ def record(
     seeds: Sequence[int],
     protocol: object,
     precondition: bool = True,
+    rule: Callable[[Sequence[Arm]], str] = verdict_of,
 ) -> str:
     """Display a claim's verdict, enter it in the ledger, and return it.
 
@@ -272,16 +305,18 @@ def record(
         arms: primary and exploratory ones. Only the primary ones decide.
         seeds: all seeds of the run.
         protocol: the dataclass that was fixed before the run; its hash is stored.
-        precondition: False if what the claim presupposes was absent.
+        precondition: False if what the claim presupposes was absent; the verdict is "vacuous" then.
+        rule: from the arms to the verdict, for a claim whose criterion is about the arms together:
+            `same_side` or `no_way_out`.
 
     Raises:
-        ValueError: as `verdict_of` and `fingerprint`, or if there are fewer than 5 different
+        ValueError: as `rule` and `fingerprint`, or if there are fewer than 5 different
             seeds, or a primary arm's interval has fewer than 5 values or another level than
             `level_of(m)`.
     """
     if len(set(seeds)) < 5:
         raise ValueError(f"a verdict needs at least 5 different seeds; got {list(seeds)}")
-    verdict = verdict_of(arms, precondition=precondition)
+    verdict = rule(arms) if precondition else verdict_of(arms, precondition=False)
     _check_primary([arm for arm in arms if arm.primary])
     reason = _reason(arms, verdict)
     entry = dataclasses.asdict(claim) | {
@@ -314,6 +349,17 @@ def record(
 
 
 # --- Private --------------------------------------------------------------------------------------
+
+
+def _outcomes(arms: Iterable[Arm]) -> set[str]:
+    """Return the different outcomes of the primary arms."""
+    primary = [arm for arm in arms if arm.primary]
+    names = [arm.name for arm in primary]
+    if not 1 <= len(primary) <= MAX_PRIMARY or len(set(names)) < len(names):
+        raise ValueError(
+            f"a verdict needs 1 to {MAX_PRIMARY} primary arms of different names; got {names}"
+        )
+    return {arm.outcome for arm in primary}
 
 
 def _reason(arms: Sequence[Arm], verdict: str) -> str:
