@@ -244,6 +244,36 @@ def test_exploratory_arms_are_never_counted():
     assert evidence.verdict_of([arm("holds"), *many]) == "supported"
 
 
+# Two claims are not that arms do well: one says that arms agree, one that there is no way out.
+RULES = {evidence.same_side: "supported", evidence.no_way_out: "not supported"}
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 6])
+def test_rules_for_claims_about_the_arms_together(m):
+    for outcomes in itertools.combinations_with_replacement(evidence.OUTCOMES, m):
+        arms = [arm(outcome, name=str(i)) for i, outcome in enumerate(outcomes)]
+        arms.append(arm("fails", name="explored", primary=False))
+        holds, fails = outcomes.count("holds"), outcomes.count("fails")
+        same = "supported" if m in (holds, fails) else "inconclusive"
+        same = "not supported" if holds and fails else same
+        way = "supported" if fails == m else "not supported" if holds else "inconclusive"
+        for order in (arms, arms[::-1]):
+            assert evidence.same_side(order) == same
+            assert evidence.no_way_out(order) == way
+
+
+def test_arms_on_one_side_have_one_and_the_same_threshold():
+    other = Arm("b", (condition(0.5, 1.5, ">", 0.25),))
+    for arms in ([arm("holds", name="a"), other], [arm("holds", "holds")]):
+        with pytest.raises(ValueError, match="one condition each"):
+            evidence.same_side(arms)
+    explored = Arm("b", other.conditions, primary=False)
+    assert evidence.same_side([arm("holds", name="a"), explored]) == "supported"
+    for rule in RULES:
+        with pytest.raises(ValueError, match="1 to 6 primary arms"):
+            rule([explored])
+
+
 # --- How many seeds it would need -----------------------------------------------------------------
 
 
@@ -400,6 +430,15 @@ class Tags(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+@pytest.mark.parametrize(("rule", "verdict"), RULES.items())
+def test_record_takes_the_rule_of_the_claim(rule, verdict, shown):
+    arms = trial(["holds", "holds"])
+    assert evidence.record(CLAIM, arms, seeds=range(8), protocol=Protocol(), rule=rule) == verdict
+    settings = {"seeds": range(8), "protocol": Protocol(), "precondition": False}
+    assert evidence.record(CLAIM, arms, **settings, rule=rule) == "vacuous"
+    assert [metadata["claim"]["verdict"] for _, metadata in shown] == [verdict, "vacuous"]
 
 
 def test_record_returns_and_shows_the_verdict_and_escapes_what_it_shows(shown):
