@@ -26,6 +26,7 @@ from course_lib import (
     evidence,
     exercises,
     networks,
+    probes,
     pruning,
     superposition,
     tickets,
@@ -290,6 +291,44 @@ def test_a_trained_jumprelu_autoencoder_is_one_of_the_library():
     measured = autoencoders.evaluate(model, x)
     assert (measured.l0, measured.fvu) == pytest.approx(chapter_06._measured(x, found), rel=1e-5)
     assert measured.l0 == pytest.approx(target, rel=0.1)
+
+
+def test_what_probes_exercises_ask_for_is_what_the_library_measures():
+    one = exercises.find("probes.hoyer")
+    for case in one.cases(np.random.default_rng(6)):
+        torch.testing.assert_close(
+            one.reference(*case.arguments).double(),
+            probes.hoyer(*case.arguments),
+            atol=1e-6,
+            rtol=0,
+        )
+    one = exercises.find("probes.disagree")
+    for case in one.cases(np.random.default_rng(7)):
+        (h,) = case.arguments
+        vector = one.reference(h)
+        assert probes.hoyer(vector) > probes.hoyer(h) + 1e-3
+        assert probes.gini(vector) < probes.gini(h) - 1e-3
+    one = exercises.find("probes.beat_the_softmax")
+    for case in one.cases(np.random.default_rng(8)):
+        validation, test, weights = case.arguments
+
+        def area(items, w):
+            signal = items["softmax"] + w * items["sparsity"]
+            return probes.auroc(signal[~items["wrong"]], signal[items["wrong"]]).estimate
+
+        areas = [area(validation, w) for w in weights]
+        gain = area(test, weights[int(np.argmax(areas))]) - area(test, 0)
+        assert one.reference(*case.arguments) == pytest.approx(gain)
+
+
+def test_the_noise_dial_adds_its_share_where_nothing_is_clipped():
+    reference = exercises.find("probes.noise_dial").reference
+    rng = np.random.default_rng(9)
+    x = torch.from_numpy(rng.uniform(0.4, 0.6, (5, 8)))
+    noise = torch.from_numpy(rng.normal(size=(5, 8)))
+    added = reference(x, noise, 0.1) - x
+    torch.testing.assert_close(added.norm(dim=1), 0.1 * x.norm(dim=1))
+    torch.testing.assert_close(torch.cosine_similarity(added, noise), torch.ones(5).double())
 
 
 # --- The machinery --------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from course_lib.exercises.comparing import Case, Wrong, compare
 from course_lib.exercises.report import Report
 
 # Modules beside this one; an exercise "pruning.global_mask" stands in `pruning`.
-TOPICS = ("pruning", "tickets", "superposition", "autoencoders")
+TOPICS = ("pruning", "tickets", "superposition", "autoencoders", "probes")
 
 
 @dataclass(frozen=True)

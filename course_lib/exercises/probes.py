@@ -1,0 +1,500 @@
+"""The exercises of chapters 12 and 13: metrics of sparsity, and what they say of shifted inputs."""
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_lib.exercises.comparing import TOLERANCE, Case, Wrong, describe, kind
+from course_lib.exercises.exercise import Exercise
+from course_lib.exercises.report import Report
+from course_lib.exercises.runner import Fault
+
+# --- Write Hoyer's sparseness ---------------------------------------------------------------------
+
+
+def hoyer(h):
+    """Return Hoyer's sparseness of vectors.
+
+    h: tensor of floats of shape (..., d): vectors of d entries. None of them is zero.
+
+    Returns a tensor of shape (...), one value for each vector: 1 if one entry holds everything, 0
+    if all are of the same size. A vector of one entry gets 0.
+    """
+    d = h.shape[-1]
+    if d == 1:
+        return torch.zeros(h.shape[:-1])
+    ratio = h.abs().sum(-1) / h.square().sum(-1).sqrt()
+    return (math.sqrt(d) - ratio) / (math.sqrt(d) - 1)
+
+
+def _vectors(rng: np.random.Generator) -> Iterator[Case]:
+    for shape in ((6, 9), (4, 3, 5), (23,), (4, 3, 1)):
+        vectors = _normal(rng, shape) * rng.uniform(0.2, 5)
+        yield Case(
+            f"vectors of shape {shape}, the first entry {vectors.flatten()[0]:.3f}", (vectors,)
+        )
+
+
+def _ratio(h: Tensor) -> Tensor:
+    return h.abs().sum(-1) / h.square().sum(-1).sqrt()
+
+
+def _of_all(h):
+    return hoyer(h.flatten())
+
+
+def _across(h):
+    d = h.shape[0]
+    return (math.sqrt(d) - h.abs().sum(0) / h.square().sum(0).sqrt()) / (math.sqrt(d) - 1)
+
+
+HOYER = Exercise(
+    id="probes.hoyer",
+    chapter="12_measuring",
+    title="write Hoyer's sparseness",
+    difficulty=1,
+    minutes=8,
+    why="It is the metric of chapter 13. Two norms of a vector are all that it looks at.",
+    task="""
+        Write Hoyer's sparseness for many vectors at once. Of one vector h of d entries it is
+
+        $$\\frac{\\sqrt d - \\lVert h \\rVert_1 / \\lVert h \\rVert_2}{\\sqrt d - 1},$$
+
+        with the sum of sizes above and the root of the sum of squares below. For d = 1 that is
+        0/0; the answer is 0 there.
+        """,
+    hint="""
+        `h.abs().sum(-1)` adds along the last dimension and leaves the others as they are. Treat
+        d = 1 before you divide.
+        """,
+    reference=hoyer,
+    cases=_vectors,
+    wrong=[
+        Wrong(
+            _of_all,
+            "You took all entries of the tensor for one vector. There is one value for each "
+            "vector along the last dimension.",
+        ),
+        Wrong(
+            _across,
+            "You added along the first dimension. The entries of a vector lie along the last one.",
+        ),
+        Wrong(
+            lambda h: _hoyer_with(h, h.sum(-1) / h.square().sum(-1).sqrt()),
+            "You added the entries with their signs, so they cancel. What counts is their size.",
+        ),
+        Wrong(
+            lambda h: _hoyer_with(h, h.abs().sum(-1) / h.square().sum(-1)),
+            "The root is missing: ‖h‖₂ is the square root of the sum of squares.",
+        ),
+        Wrong(
+            lambda h: _hoyer_with(h, 1 / _ratio(h)),
+            "You divided ‖h‖₂ by ‖h‖₁. It is the other way round.",
+        ),
+        Wrong(
+            lambda h: torch.where(
+                torch.tensor(h.shape[-1] == 1), 0.0, math.sqrt(h.shape[-1]) - _ratio(h)
+            ),
+            "You did not divide by √d − 1, so the largest value depends on the number of entries.",
+        ),
+        Wrong(
+            lambda h: _hoyer_with(h, _ratio(h), root=float),
+            "You took d where √d is asked for.",
+        ),
+        Wrong(
+            lambda h: 1 - hoyer(h),
+            "Your value is 1 where Hoyer's is 0. It grows as vectors become sparser.",
+        ),
+    ],
+)
+
+
+# --- Find a vector on which Hoyer and Gini disagree -----------------------------------------------
+
+
+def disagree(h):
+    """Return a vector that Hoyer's sparseness calls sparser than h, and the Gini index less sparse.
+
+    h: tensor of floats of shape (d,), all above 0, of different sizes; d is 12 or more.
+
+    Returns a tensor of shape (d,).
+    """
+    d = len(h)
+    weight = d - torch.arange(d) - 0.5
+    gini = 1 - 2 * (h.sort().values * weight).sum() / (d * h.sum())
+    # One entry s among ones has the Gini index (d − 1) (s − 1) / (d (s + d − 1)). Solve for s.
+    equal = (d - 1) * (1 + d * gini) / (d - 1 - d * gini)
+    vector = torch.ones(d)
+    vector[0] = 0.97 * equal
+    return vector
+
+
+def _wealth(rng: np.random.Generator) -> Iterator[Case]:
+    for d in (12, 30, 47):
+        h = torch.from_numpy(rng.lognormal(0, rng.uniform(0.8, 1.2), d)).float()
+        yield Case(f"a vector of {d} entries, the largest {h.max():.3f}", (h,))
+
+
+LENGTH = (
+    "Your vector must have as many entries as h, in one dimension. Adding entries changes both "
+    "metrics, which is not what the question asks."
+)
+SAME = (
+    "Both metrics say the same of your vector as of h. Order, signs and a common factor change "
+    "neither."
+)
+SPARSER = "Both metrics call your vector sparser than h. Gini is to call it less sparse."
+DENSER = "Both metrics call your vector less sparse than h. Hoyer is to call it sparser."
+REVERSED = (
+    "It is the other way round: your vector is sparser than h to Gini, and less sparse to Hoyer."
+)
+NEARLY = "One of the two metrics says the same of your vector as of h. Each is to say something."
+
+
+def _gini(h: Tensor) -> float:
+    size = h.double().abs().sort().values
+    weight = len(h) - torch.arange(len(h)) - 0.5
+    return float(1 - 2 * (size * weight).sum() / (len(h) * size.sum()))
+
+
+def _agreement(got: object, h: Tensor) -> str:
+    """Say what is wrong with an answer; nothing if Hoyer and Gini disagree about it and h."""
+    if got is None:
+        return "The answer is None. Is a `return` missing?"
+    if not isinstance(got, Tensor):
+        return f"The answer is {kind(got)}; asked for is a tensor."
+    if got.shape != h.shape:
+        return LENGTH
+    if not got.is_floating_point() or not torch.isfinite(got).all() or not got.any():
+        return "The answer must hold finite floats, and some that are not zero."
+    more_hoyer = float(hoyer(got.double()) - hoyer(h.double()))
+    more_gini = _gini(got) - _gini(h)
+    flat = [abs(more) <= TOLERANCE for more in (more_hoyer, more_gini)]
+    if any(flat):
+        return SAME if all(flat) else NEARLY
+    return {
+        (True, True): SPARSER,
+        (False, False): DENSER,
+        (False, True): REVERSED,
+        (True, False): "",
+    }[more_hoyer > 0, more_gini > 0]
+
+
+def _check_disagreement(function: Callable, seed: int) -> Report:
+    tried = []
+    for case in _wealth(np.random.default_rng(seed)):
+        tried.append(case.tried)
+        try:
+            got = function(*copy.deepcopy(case.arguments))
+        except Fault as fault:
+            return fault.report(case.tried, case.arguments)
+        if fault := _agreement(got, *case.arguments):
+            wanted = "a vector of the same length, with a higher Hoyer and a lower Gini than h"
+            return Report("failed", case.tried, describe(got), wanted, fault, case.arguments)
+    return Report("passed", tried="\n".join(tried))
+
+
+def _ramp(h):
+    """Entries that fall evenly to zero: of all vectors of a Gini index those of lowest Hoyer."""
+    low, high = -20.0 * len(h), len(h) - 1.5  # where the ramp starts: later is sparser
+    for _ in range(50):
+        start = (low + high) / 2
+        ramp = (torch.arange(len(h)) - start).clamp(min=0)
+        low, high = (start, high) if _gini(ramp) < _gini(h) + 0.002 else (low, start)
+    return ramp
+
+
+DISAGREE = Exercise(
+    id="probes.disagree",
+    chapter="12_measuring",
+    title="find a vector on which Hoyer and Gini disagree",
+    difficulty=4,
+    minutes=20,
+    why="Which of two layers is sparser can depend on whom you ask. Then neither answer is *the* "
+    "answer.",
+    task="""
+        You get a vector h. Return another one, with as many entries, that is **sparser** than h
+        by Hoyer's sparseness and **less sparse** than h by the Gini index. Many vectors will do.
+        """,
+    hint="""
+        Hoyer looks at squares, so one large entry weighs much. Gini looks at ranks, so it counts
+        how unequal *all* entries are. Try one large entry among equal ones, and make it as large
+        as Gini allows. To find out how large that is, try sizes one after the other, or solve
+        for it.
+        """,
+    reference=disagree,
+    cases=_wealth,
+    check=_check_disagreement,
+    wrong=[
+        Wrong(lambda h: 2 * h.flip(0), SAME),
+        Wrong(lambda h: torch.eye(len(h))[0], SPARSER),
+        Wrong(lambda h: h.square(), SPARSER),
+        Wrong(lambda h: torch.ones(len(h)), DENSER),
+        Wrong(lambda h: h + h.mean(), DENSER),
+        Wrong(_ramp, REVERSED),
+        Wrong(lambda h: torch.cat([h, torch.zeros(3)]), LENGTH),
+    ],
+)
+
+
+# --- Build a shift dial ---------------------------------------------------------------------------
+
+
+def noise_dial(x, noise, strength):
+    """Add noise to images, in proportion to each image.
+
+    x: tensor of floats of shape (n, d): n images of d pixels in [0, 1].
+    noise: tensor of the same shape, of any size: the direction in which each image is moved.
+    strength: length of the noise that is added to an image, in lengths of that image; 0 changes
+        nothing. A length is the root of a sum of squares.
+
+    Returns new images, clipped to [0, 1] at the end.
+    """
+    size = x.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
+    return (x + strength * size * noise).clamp(0, 1)
+
+
+def _images(rng: np.random.Generator) -> Iterator[Case]:
+    for shape, strength in (((5, 9), 0.3), ((12, 7), 1.1), ((3, 20), 0.0), ((8, 11), 0.7)):
+        strength = round(strength * rng.uniform(0.8, 1.2), 3)
+        # Bright and dark images, so that each needs noise of its own size.
+        bright = torch.from_numpy(rng.uniform(0.15, 1, (shape[0], 1)))
+        x = (torch.from_numpy(rng.uniform(0.02, 1, shape)) * bright).float()
+        noise = _normal(rng, shape) * rng.uniform(2, 4)
+        yield Case(
+            f"{shape[0]} images of {shape[1]} pixels, strength {strength}, the first pixel "
+            f"{x[0, 0]:.3f}",
+            (x, noise, strength),
+        )
+
+
+def _moved(x, noise, strength):
+    return x + strength * (x.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)) * noise
+
+
+NOISE_DIAL = Exercise(
+    id="probes.noise_dial",
+    chapter="13_shifts",
+    title="build a shift dial",
+    difficulty=2,
+    minutes=10,
+    why="A dial says *how far* an input is from what is familiar. It must mean the same for every "
+    "input, and nothing else may change with it.",
+    task="""
+        Write a dial that adds noise. The noise is drawn already; the dial decides how much of it
+        each image gets: its length is to be `strength` times the length of the image. Clip the
+        result to [0, 1], as pixels are.
+        """,
+    hint="""
+        `x.norm(dim=1, keepdim=True)` is the length of each image, with shape (n, 1), so it can
+        be multiplied with (n, d). Bring each row of noise to length 1 first.
+        """,
+    reference=noise_dial,
+    cases=_images,
+    wrong=[
+        Wrong(
+            _moved,
+            "You did not clip: some of your pixels are below 0 or above 1.",
+        ),
+        Wrong(
+            lambda x, noise, strength: _moved(x, noise, strength).clamp(min=0),
+            "You clipped at 0 only. Pixels are at most 1, too.",
+        ),
+        Wrong(
+            lambda x, noise, strength: (x + strength * noise).clamp(0, 1),
+            "You added the noise as it is. Its length is to be `strength` times that of the image.",
+        ),
+        Wrong(
+            lambda x, noise, strength: (
+                x + strength * noise / noise.norm(dim=1, keepdim=True)
+            ).clamp(0, 1),
+            "You added noise of length `strength` to every image. Dark images get too much: the "
+            "strength is in lengths of the image.",
+        ),
+        Wrong(
+            lambda x, noise, strength: (x + strength * x.norm(dim=1, keepdim=True) * noise).clamp(
+                0, 1
+            ),
+            "You did not bring the noise to length 1 before you scaled it.",
+        ),
+        Wrong(
+            lambda x, noise, strength: (x + strength * x.norm() / noise.norm() * noise).clamp(0, 1),
+            "You took the length of all images together. Each image has its own.",
+        ),
+        Wrong(
+            lambda x, noise, strength: (
+                x + strength * x.norm(dim=0) / noise.norm(dim=0) * noise
+            ).clamp(0, 1),
+            "You took the length of each pixel over all images (dim=0). Images are rows: dim=1.",
+        ),
+        Wrong(
+            lambda x, noise, strength: (
+                x * (1 - strength) + strength * (_moved(x, noise, 1) - x)
+            ).clamp(0, 1),
+            "You mixed the image with noise, so the image fades too. Two things change with your "
+            "dial; add the noise and leave the image.",
+        ),
+        Wrong(
+            lambda x, noise, strength: (
+                x + strength * x.norm(dim=1, keepdim=True) * noise.sign() / math.sqrt(x.shape[1])
+            ).clamp(0, 1),
+            "You kept the signs of the noise only. Its direction is that of the whole row.",
+        ),
+    ],
+)
+
+
+# --- Beat the softmax -----------------------------------------------------------------------------
+
+
+def beat_the_softmax(validation, test, weights):
+    """Say how much better a mixture of two signals finds errors than the softmax alone.
+
+    validation, test: dictionaries with the items' signals, "softmax" and "sparsity", tensors of
+        floats of shape (n,), and "wrong", booleans, True where the network's answer is wrong. The
+        mixture is softmax + weight * sparsity.
+    weights: a list of numbers, of which one is chosen.
+
+    Returns the mixture's AUROC on test minus that of the softmax alone, a float. The AUROC is the
+    share of pairs of a right and a wrong answer in which the right one has the larger signal. No
+    two signals are equal.
+    """
+
+    def auroc(items, weight):
+        signal = items["softmax"] + weight * items["sparsity"]
+        right, wrong = signal[~items["wrong"]], signal[items["wrong"]]
+        return (right[:, None] > wrong).double().mean().item()
+
+    chosen = max(weights, key=lambda weight: auroc(validation, weight))
+    return auroc(test, chosen) - auroc(test, 0)
+
+
+def _area(items, weight):
+    signal = items["softmax"] + weight * items["sparsity"]
+    right, wrong = signal[~items["wrong"]], signal[items["wrong"]]
+    return float((right[:, None] > wrong).double().mean())
+
+
+def _items(rng: np.random.Generator, n: int, helps: float) -> dict[str, Tensor]:
+    wrong = rng.permutation(n) < n // 3
+    softmax = rng.normal(0, 1, n) - 0.8 * wrong
+    sparsity = rng.normal(0.3, 1, n) + helps * wrong
+    signals = {"softmax": softmax, "sparsity": sparsity}
+    return {k: torch.from_numpy(v) for k, v in signals.items()} | {"wrong": torch.from_numpy(wrong)}
+
+
+def _splits(rng: np.random.Generator) -> Iterator[Case]:
+    weights = [-1.5, 0.7, -0.4, 0.2, 1.6, -0.8, 0.4, -0.1]
+    for helps in (-0.6, 0.6, -0.3):
+        while True:
+            validation, test = _items(rng, 31, helps), _items(rng, 40, helps)
+            if _is_telling(validation, test, weights, negative=helps > 0.5):
+                break
+        yield Case(
+            f"31 items of validation and 40 of test, weights {weights}, the first signal "
+            f"{validation['softmax'][0]:.3f}",
+            (validation, test, weights),
+        )
+
+
+def _is_telling(validation, test, weights, negative: bool) -> bool:
+    """Whether each mistake gives an answer of its own, and a negative weight is best if asked."""
+    best = _best(validation, weights)
+    if (best < 0) != negative or best in (weights[0], weights[-1], max(weights), min(weights)):
+        return False
+    mistakes = [w for w in BEAT_THE_SOFTMAX.wrong if negative or w is not POSITIVE_ONLY]
+    answers = [w.code(validation, test, weights) for w in mistakes]
+    answers.append(beat_the_softmax(validation, test, weights))
+    return all(abs(one - other) > 0.003 for one, other in itertools.combinations(answers, 2))
+
+
+def _best(items, weights):
+    return max(weights, key=lambda weight: _area(items, weight))
+
+
+POSITIVE_ONLY = Wrong(
+    lambda v, t, weights: _area(t, _best(v, [w for w in weights if w > 0])) - _area(t, 0),
+    "You left the negative weights out. Sparsity may speak against an answer.",
+)
+
+BEAT_THE_SOFTMAX = Exercise(
+    id="probes.beat_the_softmax",
+    chapter="13_shifts",
+    title="beat the softmax",
+    difficulty=3,
+    minutes=20,
+    why="A signal is worth something if it adds to the one that is there already, on inputs that "
+    "chose nothing.",
+    task="""
+        Sparsity is said to be a free signal of confidence. The softmax is free too. Mix the two,
+        choose the weight of the mixture on validation, and say what it gains over the softmax
+        alone on test. Sparsity may speak for or against an answer, so weights can be negative.
+        """,
+    hint="""
+        Write the AUROC for one split and one weight first: `right[:, None] > wrong` compares all
+        pairs at once. Then `max(weights, key=...)` finds the weight that is best on validation.
+        Test is looked at twice at the very end, once for the mixture and once for the softmax.
+        """,
+    reference=beat_the_softmax,
+    cases=_splits,
+    wrong=[
+        Wrong(
+            lambda v, t, weights: _area(t, _best(t, weights)) - _area(t, 0),
+            "You chose the weight on test, so the gain is too good: it holds what chance gave. "
+            "Choose on validation.",
+        ),
+        Wrong(
+            lambda v, t, weights: _area(v, _best(v, weights)) - _area(v, 0),
+            "You measured the gain on validation, where the weight was chosen. Measure it on test.",
+        ),
+        Wrong(
+            lambda v, t, weights: _area(t, _best(v, weights)),
+            "You returned the mixture's AUROC. The question asks what it gains over the softmax.",
+        ),
+        Wrong(
+            lambda v, t, weights: _area(t, _best(v, weights)) - _area(v, 0),
+            "You compared the mixture on test with the softmax on validation. Compare on the same "
+            "items.",
+        ),
+        Wrong(
+            lambda v, t, weights: _area(t, 0) - _area(t, _best(v, weights)),
+            "The sign is turned round: a mixture that is better gains more than 0.",
+        ),
+        POSITIVE_ONLY,
+        Wrong(
+            lambda v, t, weights: (
+                _area(t, min(weights, key=lambda weight: _area(v, weight))) - _area(t, 0)
+            ),
+            "You chose the worst weight: right answers are to have the *larger* signal.",
+        ),
+        Wrong(
+            lambda v, t, weights: _area(t, _best(v, weights)) - 0.5,
+            "You compared the mixture with chance. It is to be better than the softmax.",
+        ),
+        Wrong(
+            lambda v, t, weights: sum(_area(t, w) for w in weights) / len(weights) - _area(t, 0),
+            "You averaged over all weights. Choose the one that is best on validation.",
+        ),
+    ],
+)
+
+
+EXERCISES = (HOYER, DISAGREE, NOISE_DIAL, BEAT_THE_SOFTMAX)
+
+
+# --- Private --------------------------------------------------------------------------------------
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    return torch.from_numpy(rng.normal(size=shape)).float()
+
+
+def _hoyer_with(h: Tensor, ratio: Tensor, root: Callable = math.sqrt) -> Tensor:
+    """Hoyer's formula with another ratio or root, and the right value for one entry."""
+    d = h.shape[-1]
+    return torch.zeros(h.shape[:-1]) if d == 1 else (root(d) - ratio) / (root(d) - 1)

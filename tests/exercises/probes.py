@@ -1,0 +1,405 @@
+"""What learners should not see at a glance: more wrong answers, right ones, and equivalent mutants.
+
+`WRONG` holds answers as people write them, each with the message that must come. Most make a
+mistake that the exercise knows, in other words than it does. `RIGHT` holds right answers of
+another style than the reference. `EQUIVALENT` names mutants that give the right answer, and why.
+"""
+
+IN_PLACE = "changed its input in place"
+
+WRONG = {
+    "probes.hoyer": [
+        (
+            """
+            def hoyer(h):
+                root = h.shape[-1] ** 0.5
+                return (root - h.abs().sum(-1) / h.norm(dim=-1)) / (root - 1)
+            """,
+            "The answer holds NaN",
+        ),
+        (
+            """
+            def hoyer(h):
+                d = h.shape[-1]
+                if d == 1:
+                    return torch.zeros(h.shape[:-1])
+                return (d ** 0.5 - h.sum(-1) / h.norm(dim=-1)) / (d ** 0.5 - 1)
+            """,
+            "with their signs",
+        ),
+        (
+            """
+            def hoyer(h):
+                d = h.shape[-1]
+                if d == 1:
+                    return torch.zeros(h.shape[:-1])
+                return (d - h.norm(p=1, dim=-1) / h.norm(dim=-1)) / (d - 1)
+            """,
+            "where √d is asked for",
+        ),
+        (
+            """
+            def hoyer(h):
+                d = h.shape[-1]
+                if d == 1:
+                    return torch.zeros(h.shape[:-1])
+                return (d ** 0.5 - h.norm(p=1, dim=-1) / (h * h).sum(-1)) / (d ** 0.5 - 1)
+            """,
+            "The root is missing",
+        ),
+        (
+            """
+            def hoyer(h):
+                d = h.numel()
+                if d == 1:
+                    return torch.tensor(0.0)
+                return (d ** 0.5 - h.abs().sum() / h.norm()) / (d ** 0.5 - 1)
+            """,
+            "all entries of the tensor for one vector",
+        ),
+        (
+            """
+            def hoyer(h):
+                h.abs_()
+                d = h.shape[-1]
+                if d == 1:
+                    return torch.zeros(h.shape[:-1])
+                return (d ** 0.5 - h.sum(-1) / h.norm(dim=-1)) / (d ** 0.5 - 1)
+            """,
+            IN_PLACE,
+        ),
+        (
+            """
+            def hoyer(h):
+                n, d = h.shape
+                return (d ** 0.5 - h.abs().sum(1) / h.norm(dim=1)) / (d ** 0.5 - 1)
+            """,
+            "too many values to unpack",
+        ),
+    ],
+    "probes.disagree": [
+        (
+            """
+            def disagree(h):
+                return h
+            """,
+            "say the same",
+        ),
+        (
+            """
+            def disagree(h):
+                vector = h.clone()
+                vector[h.argmax()] *= 2
+                return vector
+            """,
+            "Both metrics call your vector sparser",
+        ),
+        (
+            """
+            def disagree(h):
+                return h.sqrt()
+            """,
+            "Both metrics call your vector less sparse",
+        ),
+        (
+            """
+            def disagree(h):
+                def gini(v):
+                    return float((v[:, None] - v).abs().sum() / (2 * len(v) * v.sum()))
+                ramp = torch.arange(len(h), 0, -1).double()
+                low, high = -1000.0, len(h) - 1.5
+                for _ in range(60):
+                    shift = (low + high) / 2
+                    enough = gini((ramp - shift).clamp(min=0)) > gini(h) + 1e-3
+                    low, high = (low, shift) if enough else (shift, high)
+                return (ramp - high).clamp(min=0).float()
+            """,
+            "It is the other way round",
+        ),
+        (
+            """
+            def disagree(h):
+                return torch.cat([h, h])
+            """,
+            "as many entries as h",
+        ),
+        (
+            """
+            def disagree(h):
+                return torch.zeros(len(h))
+            """,
+            "some that are not zero",
+        ),
+        (
+            """
+            def disagree(h):
+                return [1.0] * len(h)
+            """,
+            "asked for is a tensor",
+        ),
+        (
+            """
+            def disagree(h):
+                h[0] = 100
+                return h
+            """,
+            IN_PLACE,
+        ),
+        (
+            """
+            def disagree(h):
+                print(h)
+            """,
+            "Is a `return` missing?",
+        ),
+    ],
+    "probes.noise_dial": [
+        (
+            """
+            def noise_dial(x, noise, strength):
+                unit = noise / noise.norm(dim=-1, keepdim=True)
+                return x + strength * x.norm(dim=-1, keepdim=True) * unit
+            """,
+            "You did not clip",
+        ),
+        (
+            """
+            def noise_dial(x, noise, strength):
+                return torch.clip(x + noise * strength, 0, 1)
+            """,
+            "the noise as it is",
+        ),
+        (
+            """
+            def noise_dial(x, noise, strength):
+                unit = torch.nn.functional.normalize(noise, dim=1)
+                return torch.clip(x + unit * strength, 0, 1)
+            """,
+            "Dark images get too much",
+        ),
+        (
+            """
+            def noise_dial(x, noise, strength):
+                noise = noise / noise.norm()
+                return torch.clip(x + noise * strength * x.norm(), 0, 1)
+            """,
+            "all images together",
+        ),
+        (
+            """
+            def noise_dial(x, noise, strength):
+                unit = torch.nn.functional.normalize(noise, dim=1)
+                x += strength * x.norm(dim=1, keepdim=True) * unit
+                return x.clamp(0, 1)
+            """,
+            IN_PLACE,
+        ),
+        (
+            """
+            def noise_dial(x, noise, strength):
+                unit = torch.nn.functional.normalize(noise, dim=1)
+                return torch.relu(x + strength * x.norm(dim=1, keepdim=True) * unit)
+            """,
+            "clipped at 0 only",
+        ),
+        (
+            """
+            def noise_dial(x, noise, strength):
+                own = torch.randn(x.shape)
+                return (x + strength * own * x.norm(dim=1, keepdim=True)).clamp(0, 1)
+            """,
+            "has other values than expected",
+        ),
+    ],
+    "probes.beat_the_softmax": [
+        (
+            """
+            def beat_the_softmax(validation, test, weights):
+                def auroc(items, w):
+                    s = items["softmax"] + w * items["sparsity"]
+                    a, b = s[~items["wrong"]], s[items["wrong"]]
+                    return (a.unsqueeze(1) > b.unsqueeze(0)).float().mean().item()
+                return max(auroc(test, w) for w in weights) - auroc(test, 0)
+            """,
+            "You chose the weight on test",
+        ),
+        (
+            """
+            def beat_the_softmax(validation, test, weights):
+                def auroc(items, w):
+                    s = items["softmax"] + w * items["sparsity"]
+                    a, b = s[~items["wrong"]], s[items["wrong"]]
+                    return (a.unsqueeze(1) > b.unsqueeze(0)).float().mean().item()
+                return max(auroc(validation, w) for w in weights) - auroc(validation, 0)
+            """,
+            "Measure it on test",
+        ),
+        (
+            """
+            def beat_the_softmax(validation, test, weights):
+                def auroc(items, w):
+                    s = items["softmax"] + w * items["sparsity"]
+                    a, b = s[~items["wrong"]], s[items["wrong"]]
+                    return (a.unsqueeze(1) > b.unsqueeze(0)).double().mean().item()
+                areas = [auroc(validation, w) for w in weights]
+                return auroc(test, weights[areas.index(max(areas))])
+            """,
+            "You returned the mixture's AUROC",
+        ),
+        (
+            """
+            def beat_the_softmax(validation, test, weights):
+                def auroc(items, w):
+                    s = items["softmax"] + w * items["sparsity"]
+                    a, b = s[~items["wrong"]], s[items["wrong"]]
+                    return (a.unsqueeze(1) > b.unsqueeze(0)).double().mean().item()
+                areas = [auroc(validation, w) for w in weights]
+                return auroc(test, weights[areas.index(max(areas))]) - 1 / 2
+            """,
+            "compared the mixture with chance",
+        ),
+        (
+            """
+            def beat_the_softmax(validation, test, weights):
+                def auroc(items, w):
+                    s = items["softmax"] + w * items["sparsity"]
+                    a, b = s[~items["wrong"]], s[items["wrong"]]
+                    return (a.unsqueeze(1) < b.unsqueeze(0)).double().mean().item()
+                areas = [auroc(validation, w) for w in weights]
+                return auroc(test, weights[areas.index(min(areas))]) - auroc(test, 0)
+            """,
+            "The sign is turned round",
+        ),
+        (
+            """
+            def beat_the_softmax(validation, test, weights):
+                return 0.1
+            """,
+            "The answer is 0.1",
+        ),
+    ],
+}
+
+RIGHT = {
+    "probes.hoyer": [
+        """
+        def hoyer(h):
+            d = h.shape[-1]
+            if d == 1:
+                return h[..., 0] * 0
+            return (1 - h.norm(p=1, dim=-1) / (h.norm(dim=-1) * d ** 0.5)) / (1 - d ** -0.5)
+        """,
+        """
+        def hoyer(h):
+            rows = h.reshape(-1, h.shape[-1]).tolist()
+            values = []
+            for row in rows:
+                root = len(row) ** 0.5
+                l1, l2 = sum(abs(v) for v in row), sum(v * v for v in row) ** 0.5
+                values.append((root - l1 / l2) / (root - 1) if len(row) > 1 else 0.0)
+            return torch.tensor(values).reshape(h.shape[:-1])
+        """,
+        """
+        def hoyer(h):
+            h, d = h.numpy(), h.shape[-1]
+            ratio = np.linalg.norm(h, 1, axis=-1) / np.linalg.norm(h, axis=-1) if h.ndim < 3 else (
+                np.abs(h).sum(-1) / np.sqrt((h ** 2).sum(-1)))
+            root = np.sqrt(d)
+            values = (root - ratio) / max(root - 1, 1e-300) if d > 1 else 0 * ratio
+            return torch.from_numpy(np.asarray(values, dtype=np.float32))
+        """,
+    ],
+    "probes.disagree": [
+        """
+        def disagree(h):
+            def gini(v):
+                return float((v[:, None] - v).abs().sum() / (2 * len(v) * v.sum()))
+            vector = torch.ones(len(h))
+            while gini(vector) < gini(h):
+                vector[3] += 0.1
+            vector[3] -= 0.2
+            return vector
+        """,
+        """
+        def disagree(h):
+            # Only the largest differs; the others share alike what they have, and it grows.
+            v = torch.full_like(h, float((h.sum() - h.max()) / (len(h) - 1))).double()
+            where = int(h.argmax())
+            def gini(v):
+                return float((v[:, None] - v).abs().sum() / (2 * len(v) * v.sum()))
+            low, high = 1.0, 1e6
+            for _ in range(60):
+                middle = (low + high) / 2
+                v[where] = middle * float(h.mean())
+                low, high = (middle, high) if gini(v) < gini(h.double()) - 1e-3 else (low, middle)
+            v[where] = low * float(h.mean())
+            return -v
+        """,
+    ],
+    "probes.noise_dial": [
+        """
+        def noise_dial(x, noise, strength):
+            rows = []
+            for image, direction in zip(x, noise):
+                step = direction / direction.norm() * image.norm() * strength
+                rows.append(torch.clip(image + step, 0, 1))
+            return torch.stack(rows)
+        """,
+        """
+        def noise_dial(x, noise, strength):
+            unit = torch.nn.functional.normalize(noise, dim=1)
+            lengths = torch.sqrt((x ** 2).sum(1))
+            moved = x + strength * torch.einsum("n,nd->nd", lengths, unit)
+            return torch.minimum(torch.maximum(moved, torch.zeros(())), torch.ones(()))
+        """,
+    ],
+    "probes.beat_the_softmax": [
+        """
+        def beat_the_softmax(validation, test, weights):
+            def auroc(items, w):
+                s = (items["softmax"] + w * items["sparsity"]).numpy()
+                wrong = items["wrong"].numpy()
+                ranks = s.argsort().argsort() + 1
+                n, m = (~wrong).sum(), wrong.sum()
+                return (ranks[~wrong].sum() - n * (n + 1) / 2) / (n * m)
+            areas = [auroc(validation, w) for w in weights]
+            return auroc(test, weights[int(np.argmax(areas))]) - auroc(test, 0.0)
+        """,
+        """
+        def beat_the_softmax(validation, test, weights):
+            def auroc(items, w):
+                s = (items["softmax"] + w * items["sparsity"]).tolist()
+                right = [a for a, bad in zip(s, items["wrong"].tolist()) if not bad]
+                wrong = [a for a, bad in zip(s, items["wrong"].tolist()) if bad]
+                return sum(a > b for a in right for b in wrong) / len(right) / len(wrong)
+            best = sorted(weights, key=lambda w: auroc(validation, w))[-1]
+            return torch.tensor(auroc(test, best) - auroc(test, 0), dtype=torch.float64)
+        """,
+    ],
+}
+
+ANOTHER = "another vector that is right: its large entry is a little smaller still"
+EQUIVALENT = {
+    "probes.disagree": {
+        "`weight = d - torch.arange(d) + 0.5`": ANOTHER,
+        "`weight = d - torch.arange(d) - -0.5`": ANOTHER,
+        "`equal = (d - 1) * (1 + d * gini) // (d - 1 - d * gini)`": ANOTHER,
+        "`equal = (d - 1) * (1 + d * gini) / (d + 1 - d * gini)`": ANOTHER,
+        "`equal = (d - 2) * (1 + d * gini) / (d - 1 - d * gini)`": ANOTHER,
+        "`equal = (d - 1) * (0 + d * gini) / (d - 1 - d * gini)`": ANOTHER,
+        "`equal = (d - 1) * (1 + d * gini) / (d - 0 - d * gini)`": ANOTHER,
+        "`equal = (d - 1) * (1 - d * gini) / (d - 1 - d * gini)`": "the large entry is negative "
+        "and a little smaller; only its size counts",
+        "`equal = (1 - d) * (1 + d * gini) / (d - 1 - d * gini)`": "the large entry is negative; "
+        "only its size counts",
+        "`equal = (d - 1) * (1 + d * gini) / (d * gini - (d - 1))`": "the large entry is negative; "
+        "only its size counts",
+        "`vector[1] = 0.97 * equal`": "which entry is the large one does not matter",
+        "`vector[-1] = 0.97 * equal`": "which entry is the large one does not matter",
+    },
+    "probes.beat_the_softmax": {
+        "`return (right[:, None] > wrong).double().mean()`": "a tensor of one entry counts as a "
+        "number",
+        "`return (right[:, None] >= wrong).double().mean().item()`": "no two signals are equal",
+    },
+}
