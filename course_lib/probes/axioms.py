@@ -1,7 +1,7 @@
 """Six axioms that a metric of sparsity may be asked to keep, and a search for cases against them.
 
-They speak of vectors of entries of at least zero, as of wealth: think of |h|. S is a metric, signed
-so that larger is sparser. As usually stated (Hurley & Rickard 2009, "Comparing measures of
+They speak of vectors of entries of at least zero, as of wealth: take the sizes of h. S is a metric,
+signed so that larger is sparser. As usually stated (Hurley & Rickard 2009, "Comparing measures of
 sparsity", 0811.4706):
 
 =============  ====================================================================================

