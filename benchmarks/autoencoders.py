@@ -31,6 +31,7 @@ import contextlib
 import io
 import json
 import platform
+import re
 import sys
 import time
 import types
@@ -44,9 +45,9 @@ from course_lib import autoencoders, evidence, planted
 
 SEEDS = range(5)
 D, FEATURES, K, PROBABILITY = 32, 128, 5, 0.04
-ROWS, STEPS, BATCH, RATE = 20_000, 2000, 256, 3e-3
+ROWS, STEPS, BATCH, RATE = 20_000, 1000, 256, 1e-2  # the better rate of 3e-3 and 1e-2 for our TopK
 SPEED_D, SPEED_LATENTS, SPEED_K, SPEED_BATCH, SPEED_STEPS = 256, 2048, 32, 512, 6
-BLOCKS = 7
+BLOCKS = 5
 KINDS = {"topk": autoencoders.TopK, "batchtopk": autoencoders.BatchTopK}
 RESULT = Path(__file__).parent / "results" / "autoencoders.json"
 
@@ -168,6 +169,11 @@ def package(name, folder):
         raise SystemExit(f"{folder} is not a folder: give the folder of the repository")
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [str(folder)]
+
+
+def version(folder):
+    found = re.search(r'__version__ = "(.+)"', (folder / "__init__.py").read_text())
+    return found.group(1) if found else "unknown"
 
 
 def stand_in(name, **content):
@@ -299,11 +305,13 @@ def main():
     parser.add_argument("--dictionary-learning", type=Path, help="a copy of its repository")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    versions = {"torch": torch.__version__}
     by_name = {"ours": dict.fromkeys(KINDS, (ours, read_ours))}
     command = "python benchmarks/autoencoders.py"
     for name, load in (("sparsify", sparsify), ("dictionary_learning", dictionary_learning)):
         if folder := getattr(options, name):
             by_name[name] = load(folder)
+            versions[name] = version(folder / name)
             command += f" --{name.replace('_', '-')} {name}"
     arms = {f"{kind} {name}": made[kind] for kind in KINDS for name, made in by_name.items()
             if kind in made}  # fmt: skip
@@ -332,7 +340,7 @@ def main():
     table |= {
         "platform": f"{platform.system()} {platform.machine()}, 1 thread",
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "versions": versions,
     }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(table, indent=2) + "\n")
