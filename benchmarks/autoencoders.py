@@ -202,7 +202,7 @@ def agreement(kind, train, read):
         (x - x_hat).square().sum(1).mean().backward()
         found.append((x_hat.detach(), *turned(*(w.grad for w in weights))))
     gaps = [float((a - b).abs().max() / a.abs().max()) for a, b in zip(*found, strict=True)]
-    return {"reconstruction": gaps[0], "gradients": max(gaps[1:])}
+    return {"reconstruction": float(f"{gaps[0]:.1e}"), "gradients": float(f"{max(gaps[1:]):.1e}")}
 
 
 def turned(encoder, decoder):
@@ -299,6 +299,13 @@ def shares(arms):
     return found
 
 
+def split(found):
+    """Estimates as plain numbers, and their intervals beside them."""
+    triples = {name: value for name, value in found.items() if isinstance(value, list)}
+    numbers = {name: value[0] for name, value in triples.items()}
+    return found | numbers | {"intervals": {name: v[1:] for name, v in triples.items()}}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sparsify", type=Path, help="a copy of its repository")
@@ -332,7 +339,7 @@ def main():
     speed = shares(arms)
     for name, (train, read) in arms.items():
         kind, _, who = name.partition(" ")
-        found = speed[name] | quality(kind, train, read)
+        found = split(speed[name] | quality(kind, train, read))
         if who != "ours":
             found["largest_gap_to_ours"] = agreement(kind, train, read)
         table.setdefault(kind, {})[who] = found

@@ -43,7 +43,7 @@ def numbers(value):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_number_of_a_file_is_shown(path):
     content = json.loads(path.read_text(encoding="utf-8"))
-    shown = re.findall(r"−?[\d,]*\d\.?\d*", course_benchmarks.markup(path.stem, content))
+    shown = re.findall(r"−?[\d,]*\d\.?\d*(?:e−\d+)?", course_benchmarks.markup(path.stem, content))
     found = {float(text.replace(",", "").replace("−", "-")) for text in shown}
     assert set(map(float, numbers(content))) <= found
 
@@ -116,7 +116,7 @@ def test_the_page_shows_every_file(tmp_path):
 
 
 def test_the_tool_knows_every_benchmark_and_calls_it(monkeypatch, tmp_path, capsys):
-    assert bench.NAMES == ["replicate", "structured", "tickets"]
+    assert bench.NAMES == ["autoencoders", "replicate", "structured", "tickets"]
     called = []
 
     def run(command, **more):
@@ -124,19 +124,23 @@ def test_the_tool_knows_every_benchmark_and_calls_it(monkeypatch, tmp_path, caps
         return type("Done", (), {"returncode": int("replicate" in command[1])})
 
     monkeypatch.setattr(bench.subprocess, "run", run)
-    monkeypatch.setattr(bench, "OPEN_LTH", ROOT / "absent" / "open_lth")
+    monkeypatch.setattr(bench, "BESIDE", ROOT / "absent")
     monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
     assert bench.main([]) == 1  # one of them failed
     assert called == [["benchmarks/replicate.py"]]
     said = capsys.readouterr()
     assert "structured is left out; it needs: pip install torch-pruning" in said.out
     assert "tickets is left out; it needs: git clone" in said.out
+    assert "sparsify and git clone" in said.out
+    assert "dictionary_learning and pip install einops" in said.out
     assert "failed: replicate" in said.err
 
     called.clear()
-    monkeypatch.setattr(bench, "OPEN_LTH", ROOT / "benchmarks")  # a folder that is there
+    address = "https://example.org/results"  # the name of a folder that is there
+    monkeypatch.setattr(bench, "BESIDE", ROOT / "benchmarks")
+    monkeypatch.setattr(bench, "REPOSITORIES", {"tickets": {"--open-lth": address}})
     assert bench.main(["tickets"]) == 0
-    assert called == [["benchmarks/tickets.py", "--open-lth", "benchmarks"]]
+    assert called == [["benchmarks/tickets.py", "--open-lth", "benchmarks/results"]]
     with pytest.raises(SystemExit):
         bench.main(["absent"])
-    assert "benchmarks are replicate" in capsys.readouterr().err
+    assert "benchmarks are autoencoders" in capsys.readouterr().err

@@ -14,17 +14,29 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OPEN_LTH = ROOT / "_build" / "open_lth"
+BESIDE = ROOT / "_build"
+REPOSITORIES = {  # by benchmark: the option that names a copy, and where it comes from
+    "tickets": {"--open-lth": "https://github.com/facebookresearch/open_lth"},
+    "autoencoders": {
+        "--sparsify": "https://github.com/EleutherAI/sparsify",
+        "--dictionary-learning": "https://github.com/saprmarks/dictionary_learning",
+    },
+}
 NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
 
 
 def arguments_of(name):
     """What a benchmark is called with, or a sentence that says what it lacks."""
-    if name == "tickets":
-        place = OPEN_LTH.relative_to(ROOT).as_posix()
-        if not OPEN_LTH.is_dir():
-            return f"git clone https://github.com/facebookresearch/open_lth {place}"
-        return ["--open-lth", place]
+    arguments, lacks = [], []
+    for option, address in REPOSITORIES.get(name, {}).items():
+        place = BESIDE / address.rpartition("/")[2]
+        arguments += [option, place.relative_to(ROOT).as_posix()]
+        if not place.is_dir():
+            lacks.append(f"git clone {address} {arguments[-1]}")
+    if name == "autoencoders" and importlib.util.find_spec("einops") is None:
+        lacks.append("pip install einops")
+    if lacks or arguments:
+        return " and ".join(lacks) or arguments
     if name == "structured" and importlib.util.find_spec("torch_pruning") is None:
         return "pip install torch-pruning"
     return []
