@@ -35,12 +35,12 @@ def joined(*names: str) -> str:
     return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
-def script(name: str) -> str:
-    """Return the ES module of a figure: what figures share, then the file of that name.
+def script(*names: str) -> str:
+    """Return the ES module of a figure: what figures share, then the files of these names.
 
-    The file uses what `page.js` and `figure.js` define and imports nothing.
+    The files use what `page.js` and `figure.js` define and import nothing.
     """
-    return joined("page.js", "figure.js", name)
+    return joined("page.js", "figure.js", *names)
 
 
 def draw_tiles(ax: Axes, kept: torch.Tensor) -> None:
