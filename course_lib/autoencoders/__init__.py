@@ -13,6 +13,7 @@ from course_lib.autoencoders.dictionaries import (
     mmcs,
     recovered,
 )
+from course_lib.autoencoders.examining import Examination, examine
 from course_lib.autoencoders.files import load, save
 from course_lib.autoencoders.fitting import fit, linear, trapezoid
 from course_lib.autoencoders.losses import (
@@ -94,6 +95,9 @@ __all__ = [  # in the order of the API page
     "substitute",
     "loss_recovered",
     "LossRecovered",
+    # latents one by one
+    "examine",
+    "Examination",
     # what latents know
     "auroc",
     "best_latents",
