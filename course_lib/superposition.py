@@ -120,10 +120,54 @@ def loss(model: ToyModels, x: Tensor, importance: float | Tensor = 1.0) -> Tenso
         x: inputs `(S, B, n)`, or `(B, n)` for all models the same.
         importance: I, one number, `(n,)` or `(S, n)`.
     """
-    x = x.expand(len(model.W), *x.shape[-2:])
-    weight = torch.as_tensor(importance, dtype=x.dtype, device=x.device)
-    weight = weight.unsqueeze(1) if weight.ndim == 2 else weight  # (S, 1, n)
-    return (weight * (x - model(x)).square()).sum(-1).mean(-1)
+    return _errors(model, x, importance).sum(-1).mean(-1)
+
+
+def loss_parts(model: ToyModels, x: Tensor, importance: float | Tensor = 1.0) -> Tensor:
+    """Split each model's loss by what went wrong, `(S, 3)`; the three add up to `loss`.
+
+    In order:
+
+    - lost: features that are present (x_i > 0) and not `stored`;
+    - misread: features that are present and stored, and read too weak or too strong;
+    - phantom: features that are absent and read all the same, x̂_i².
+
+    Without interference, and with biases of zero, the last two are zero where ‖W_i‖ = 1.
+
+    Args:
+        model: S models.
+        x: inputs `(S, B, n)`, or `(B, n)` for all models the same; none below 0.
+        importance: as in `loss`.
+    """
+    error = _errors(model, x, importance).detach()
+    present, kept = x > 0, stored(model.W).unsqueeze(1)  # (S, B, n) or (B, n), and (S, 1, n)
+    parts = (present & ~kept, present & kept, ~present)
+    return torch.stack([(error * part).sum(-1).mean(-1) for part in parts], dim=1)
+
+
+def held_out(
+    model: ToyModels, rows: int, *, p_zero: float | Tensor, pairs: str = "independent"
+) -> Tensor:
+    """Draw inputs that no training step saw, `(S, rows, n)`, for `loss` and `loss_parts`.
+
+    Each model's seed draws its own, so models of the same seed get the same and can be paired.
+
+    Args:
+        model: S models; the inputs are put where they are.
+        rows: inputs for each.
+        p_zero: as in `fit`.
+        pairs: as in `features`.
+
+    Raises:
+        ValueError: as `features` and `fit`.
+    """
+    _check_count("rows", rows)
+    S, _, n = model.W.shape
+    x = [
+        features(rows, n, p_zero=p, draw=generator(s, "superposition held out"), pairs=pairs)
+        for s, p in zip(model.seeds, _of_each(p_zero, S, n), strict=True)
+    ]
+    return torch.stack(x).to(model.W.device)
 
 
 # --- Training -------------------------------------------------------------------------------------
@@ -190,9 +234,7 @@ def fit(
         _check_nonzeros(nonzeros, least, m, n)
     if not 0 <= anneal <= 1:
         raise ValueError(f"anneal is a share of training in [0, 1]; got {anneal!r}")
-    p = torch.as_tensor(p_zero, dtype=torch.float32)
-    if p.shape not in ((), (S,), (S, n)):
-        raise ValueError(f"p_zero must be a number, ({S},) or ({S}, {n}); got {tuple(p.shape)}")
+    p = _of_each(p_zero, S, n)
     weight = torch.as_tensor(importance, dtype=torch.float32)
     if weight.shape not in ((), (n,), (S, n)) or not (weight >= 0).all():
         raise ValueError(
@@ -203,7 +245,7 @@ def fit(
     weight = weight.to(device)
     fused = device.type in ("cpu", "cuda")
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=fused)
-    batches = _batches(model.seeds, p.view(-1, 1) if p.ndim == 1 else p, n, batch_size, pairs)
+    batches = _batches(model.seeds, p, n, batch_size, pairs)
     history = []
     for step in range(steps):
         if schedule is not None:
@@ -369,10 +411,25 @@ def linear_loss(importance: Tensor, p_zero: float | Tensor, m: int) -> float:
 # --- Private --------------------------------------------------------------------------------------
 
 
+def _errors(model: ToyModels, x: Tensor, importance: float | Tensor) -> Tensor:
+    """Return I_i (x_i − x̂_i)², `(S, B, n)`."""
+    x = x.expand(len(model.W), *x.shape[-2:])
+    weight = torch.as_tensor(importance, dtype=x.dtype, device=x.device)
+    weight = weight.unsqueeze(1) if weight.ndim == 2 else weight  # (S, 1, n)
+    return weight * (x - model(x)).square()
+
+
+def _of_each(p_zero: float | Tensor, S: int, n: int) -> Tensor:
+    """Return each model's probabilities of zero, `(S, 1)` or `(S, n)`."""
+    p = torch.as_tensor(p_zero, dtype=torch.float32)
+    if p.shape not in ((), (S,), (S, n)):
+        raise ValueError(f"p_zero must be a number, ({S},) or ({S}, {n}); got {tuple(p.shape)}")
+    return p if p.ndim == 2 else p.expand(S).unsqueeze(1)
+
+
 def _batches(seeds, p: Tensor, n: int, batch_size: int, pairs: str) -> Iterator[Tensor]:
     """Yield inputs (S, B, n). Each model draws many batches at once, which is faster."""
     draws = [generator(seed, "superposition data") for seed in seeds]
-    p = p.expand(len(seeds), -1) if p.ndim == 2 else p.expand(len(seeds))
     at_once = max(1, CHUNK // (batch_size * n))  # not by S, or company would change the draws
     while True:
         chunk = [

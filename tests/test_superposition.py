@@ -69,6 +69,45 @@ def test_a_model_learns_the_same_in_any_company():
     assert not torch.allclose(many.W[0], many.W[1], atol=1e-2)
 
 
+def test_the_parts_of_the_loss_add_up_and_are_what_they_say():
+    model = random_models()
+    with torch.no_grad():
+        model.W[:, :, :3] = 0.1  # three features that no model stores
+    x = torch.rand(3, 40, 7, generator=draw()) * (torch.rand(3, 40, 7, generator=draw(1)) < 0.4)
+    importance = torch.rand(3, 7, generator=draw(2))
+    parts = sup.loss_parts(model, x, importance)
+    assert torch.allclose(parts.sum(1), sup.loss(model, x, importance).detach(), rtol=1e-5)
+    for s in range(3):
+        expected, seen = torch.zeros(3), model(x)[s].detach()
+        for i in range(7):
+            is_stored = float(sup.squared_norms(model.W)[s, i]) > 0.5
+            for row in range(40):
+                part = 2 if x[s, row, i] == 0 else 1 if is_stored else 0
+                expected[part] += importance[s, i] * (x[s, row, i] - seen[row, i]) ** 2 / 40
+        assert torch.allclose(parts[s], expected, rtol=1e-4)
+
+
+def test_without_interference_what_is_stored_costs_nothing():
+    model = sup.ToyModels(5, 2, seeds=[0])
+    with torch.no_grad():
+        model.W.copy_(torch.eye(2, 5))
+    lost, misread, phantom = sup.loss_parts(model, sup.held_out(model, 500, p_zero=0.4))[0].tolist()
+    assert (misread, phantom) == (0, 0)
+    assert lost == pytest.approx(3 * 0.6 / 3, rel=0.1)  # three times E[x²] = s/3
+
+
+def test_held_out_inputs_are_of_the_seed_and_not_those_of_training():
+    model = sup.ToyModels(4, 2, seeds=[3, 5])
+    x = sup.held_out(model, 2000, p_zero=torch.tensor([0.2, 0.9]))
+    assert (x > 0).double().mean((1, 2)).tolist() == pytest.approx([0.8, 0.1], abs=0.02)
+    alone = sup.held_out(sup.ToyModels(4, 3, seeds=[5]), 2000, p_zero=0.9)
+    assert torch.equal(alone[0], x[1])
+    each = sup.held_out(model, 2000, p_zero=torch.tensor([[0.2] * 4, [0.9] * 4]))
+    assert torch.equal(each, x)
+    trained_on = sup.features(2000, 4, p_zero=0.2, draw=generator(3, "superposition data"))
+    assert not torch.equal(trained_on, x[0])
+
+
 # --- Features -------------------------------------------------------------------------------------
 
 
@@ -316,6 +355,8 @@ def test_a_rotation_changes_features_per_neuron_and_nothing_else():
         (lambda: sup.features(5, 4, p_zero=0.3, draw=draw(), pairs="both"), "pairs is one of"),
         (lambda: fitted(steps=0), "steps must be a whole number"),
         (lambda: fitted(p_zero=torch.zeros(3)), r"p_zero must be a number, \(2,\) or \(2, 4\)"),
+        (lambda: drawn(rows=0), "rows must be a whole number"),
+        (lambda: drawn(p_zero=torch.zeros(3)), r"p_zero must be a number, \(2,\) or \(2, 4\)"),
         (lambda: fitted(importance=torch.ones(3)), "importance must be at least 0"),
         (lambda: fitted(importance=-1.0), "importance must be at least 0"),
         (lambda: fitted(anneal=2.0), "anneal is a share"),
@@ -335,6 +376,10 @@ def test_bad_input(call, message):
 def fitted(**settings):
     model = sup.ToyModels(4, 3, seeds=[0, 1])
     return sup.fit(model, **({"steps": 1, "p_zero": 0.5, "batch_size": 4} | settings))
+
+
+def drawn(rows=5, p_zero=0.5):
+    return sup.held_out(sup.ToyModels(4, 3, seeds=[0, 1]), rows, p_zero=p_zero)
 
 
 def test_a_loss_that_is_not_finite_is_an_error():
