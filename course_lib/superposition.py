@@ -98,7 +98,7 @@ def features(
         raise ValueError(f"pairs is one of {', '.join(PAIRS)}; got {pairs!r}")
     u = torch.rand(rows, n, generator=draw)
     if pairs == "independent":
-        return ((u - p) / (1 - p)).relu()  # where u > p, it is uniform in [0, 1] again
+        return u.sub_(p).div_(1 - p).relu_()  # where u > p, it is uniform in [0, 1] again
     p = p.expand(n)
     if n % 2 or not torch.equal(p[::2], p[1::2]):
         raise ValueError(f"pairs need an even n, and one p_zero for both; got n={n}, {p_zero}")
