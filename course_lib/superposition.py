@@ -120,7 +120,10 @@ def loss(model: ToyModels, x: Tensor, importance: float | Tensor = 1.0) -> Tenso
         x: inputs `(S, B, n)`, or `(B, n)` for all models the same.
         importance: I, one number, `(n,)` or `(S, n)`.
     """
-    return _errors(model, x, importance).sum(-1).mean(-1)
+    error, weight = _squared_errors(model, x), _weights(importance, x)
+    if weight.ndim == 0:  # one product for each model, not for each number
+        return weight * error.sum(-1).mean(-1)
+    return (weight * error).sum(-1).mean(-1)
 
 
 def loss_parts(model: ToyModels, x: Tensor, importance: float | Tensor = 1.0) -> Tensor:
@@ -139,7 +142,7 @@ def loss_parts(model: ToyModels, x: Tensor, importance: float | Tensor = 1.0) ->
         x: inputs `(S, B, n)`, or `(B, n)` for all models the same; none below 0.
         importance: as in `loss`.
     """
-    error = _errors(model, x, importance).detach()
+    error = (_weights(importance, x) * _squared_errors(model, x)).detach()
     present, kept = x > 0, stored(model.W).unsqueeze(1)  # (S, B, n) or (B, n), and (S, 1, n)
     parts = (present & ~kept, present & kept, ~present)
     return torch.stack([(error * part).sum(-1).mean(-1) for part in parts], dim=1)
@@ -411,12 +414,16 @@ def linear_loss(importance: Tensor, p_zero: float | Tensor, m: int) -> float:
 # --- Private --------------------------------------------------------------------------------------
 
 
-def _errors(model: ToyModels, x: Tensor, importance: float | Tensor) -> Tensor:
-    """Return I_i (x_i − x̂_i)², `(S, B, n)`."""
+def _squared_errors(model: ToyModels, x: Tensor) -> Tensor:
+    """Return (x_i − x̂_i)², `(S, B, n)`."""
     x = x.expand(len(model.W), *x.shape[-2:])
+    return (x - model(x)).square()
+
+
+def _weights(importance: float | Tensor, x: Tensor) -> Tensor:
+    """Return importance as it is multiplied with errors: `()`, `(n,)` or `(S, 1, n)`."""
     weight = torch.as_tensor(importance, dtype=x.dtype, device=x.device)
-    weight = weight.unsqueeze(1) if weight.ndim == 2 else weight  # (S, 1, n)
-    return weight * (x - model(x)).square()
+    return weight.unsqueeze(1) if weight.ndim == 2 else weight
 
 
 def _of_each(p_zero: float | Tensor, S: int, n: int) -> Tensor:
