@@ -27,7 +27,7 @@ import sklearn
 import torch
 from torch import nn
 
-from course_lib import data, networks, stored, tickets
+from course_lib import data, networks, stored, tickets, training
 from course_lib.data import Splits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -119,6 +119,7 @@ def early(steps: int, every: int) -> tuple[int, ...]:
     return tuple(range(every, steps // 10 + 1, every))
 
 
+ON_DIGITS = tickets.Plan(steps=600, batch_size=60, learning_rate=1.2e-3, evaluate_at=early(600, 5))
 CONTROLS = dict.fromkeys(("re-initialised", "random mask"), (3, 7, 10, 14, 18))
 RUNS = {
     "tickets-mnist": Run(
@@ -141,12 +142,37 @@ RUNS = {
         build=lambda seed: networks.convnet(seed=seed),
         data=digits,
         seeds=tuple(range(10)),
-        plan=tickets.Plan(
-            steps=600, batch_size=60, learning_rate=1.2e-3, evaluate_at=early(600, 5)
-        ),
+        plan=ON_DIGITS,
         rounds=18,
         arms={0: CONTROLS, 30: CONTROLS},
         rerun=3000,
+    ),
+    # T4 of chapter 03, whose protocol has these numbers too.
+    "tickets-stability": Run(
+        what="Tickets by the step that they are rewound to, and the barrier between two orders",
+        build=lambda seed: networks.mlp(seed=seed),
+        data=digits,
+        seeds=tuple(range(10)),
+        plan=ON_DIGITS,
+        rounds=14,
+        arms={
+            0: {"other order": (7, 14), "one-shot, equal budget": (7, 10, 14)},
+            **dict.fromkeys((6, 12, 30, 60, 120, 240), {"other order": (7, 14)}),
+        },
+        rerun=5400,
+        together=5,
+    ),
+    # With a constant rate, rewinding the rate and fine-tuning would be the same.
+    "tickets-restart": Run(
+        what="Four ways to start again after pruning, with a cosine schedule",
+        build=lambda seed: networks.mlp(seed=seed),
+        data=digits,
+        seeds=tuple(range(10)),
+        plan=dataclasses.replace(ON_DIGITS, schedule=training.cosine),
+        rounds=14,
+        arms={0: {}, 30: {}, "rate": {}, "none": {}},
+        rerun=3000,
+        together=5,
     ),
 }
 
