@@ -167,12 +167,12 @@ RUNS = {
         what="Four ways to start again after pruning, with a cosine schedule",
         build=lambda seed: networks.mlp(seed=seed),
         data=digits,
-        seeds=tuple(range(10)),
+        seeds=tuple(range(5)),
         plan=dataclasses.replace(ON_DIGITS, schedule=training.cosine),
         rounds=14,
         arms={0: {}, 30: {}, "rate": {}, "none": {}},
         rerun=3000,
-        together=5,
+        together=3,
     ),
 }
 
