@@ -73,6 +73,9 @@ def plain_markdown(notebook):
             found = re.search(pattern, cell.source, re.MULTILINE)
             if found:
                 yield f"cell {n}: {what} of MyST: {found.group()!r}"
+        for formula in re.findall(r"\$\$(.*?)\$\$", cell.source, re.DOTALL):
+            if r"\tag" in formula and "\\\\" in formula:  # MathJax: no tag in a split formula
+                yield f"cell {n}: a formula of several lines with a tag; write one for each line"
 
 
 def no_outputs(notebook):
@@ -130,6 +133,8 @@ def short_cells(notebook):
 def captions(notebook):
     """Each figure has a caption and a text for those who cannot see it."""
     for n, cell in cells(notebook, "code"):
+        if "figures.panels(" in cell.source and "figures.show(" not in cell.source:
+            yield f"cell {n}: its figure is not shown there, so Jupyter adds a bare picture of it"
         for node in ast.walk(python(cell)):
             if not isinstance(node, ast.Call) or ast.unparse(node.func) != "figures.show":
                 continue
@@ -383,6 +388,8 @@ BROKEN = {
     "another setup cell": (one_setup_cell, add(1, "\nx = 1")),
     "late setup cell": (one_setup_cell, late_setup),
     "long cell": (short_cells, set_source(2, "\n".join(["x = 1"] * (LONGEST_CELL + 1)))),
+    "split formula": (plain_markdown, add(6, "\n\n$$a = b \\\\ c = d \\tag{1}$$")),
+    "figure not shown": (captions, add(2, "\nfig, axes = figures.panels(2)")),
     "no alt": (captions, replace(4, ", alt='A line that falls'", "")),
     "no caption": (captions, replace(4, "caption='Mean of 5 seeds', ", "")),
     "typed result": (no_typed_results, add(6, "\n\nThe loss is 0.37 pp.")),
