@@ -159,6 +159,8 @@ def _run(code: bytes, pickled: bytes, i: int, caller: int | None) -> tuple:
         _serve_only(caller)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same sums in the same order, however many workers there are
+    # Averages of Adam for weights without a gradient sink below 1e-38, where arithmetic is slow.
+    torch.set_flush_denormal(True)
     try:
         experiment, settings = pickle.loads(code), pickle.loads(pickled)
         with threadpoolctl.threadpool_limits(1):  # the same for NumPy, SciPy and scikit-learn
@@ -168,6 +170,7 @@ def _run(code: bytes, pickled: bytes, i: int, caller: int | None) -> tuple:
         return i, None, traceback.format_exc()
     finally:
         torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
 
 
 def _checked_rows(result: Any, settings: dict) -> list[dict]:
