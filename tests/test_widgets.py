@@ -164,6 +164,32 @@ def notebook_of(cell, folder):
     return folder / "figure.ipynb"
 
 
+def still_in_print_and_without_scripts(figure, browser, converted):
+    """A moving figure's still picture and its table are there when nothing can move."""
+    still = figure.locator(".course-still svg")
+    assert not still.is_visible()
+    figure.emulate_media(media="print")
+    assert still.is_visible()
+    assert not figure.locator(".moving-figure").is_visible()
+    context = browser.new_context(java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto(converted.as_uri())
+    assert plain.locator(".course-still svg").is_visible()
+    assert plain.locator("details summary").inner_text().startswith("The numbers of this figure")
+    context.close()
+
+
+def nothing_serious_is_wrong(figure, axe, scheme):
+    """axe finds nothing serious in a moving figure, and each of its pictures has a text."""
+    figure.emulate_media(color_scheme=scheme)
+    figure.evaluate(axe)
+    found = figure.evaluate("axe.run('.moving-figure')")
+    serious = [v["id"] for v in found["violations"] if v["impact"] in ("serious", "critical")]
+    assert not serious
+    for picture in figure.locator(".moving-figure [role=img]").all():
+        assert len(picture.get_attribute("aria-label")) > 20
+
+
 def page_of(notebook):
     """A notebook as `jupyter nbconvert --to html` makes it a page."""
     command = [sys.executable, "-m", "nbconvert", "--to", "html", notebook.name]
@@ -302,34 +328,17 @@ def test_touch(browser, converted, needs):
 
 @pytest.mark.browser
 def test_the_still_stands_in_print_and_without_scripts(figure, browser, converted):
-    still = figure.locator(".course-still svg")
     caption = figure.locator(".course-still figcaption")
-    assert not still.is_visible()
     assert caption.is_visible()
-    figure.emulate_media(media="print")
-    assert still.is_visible()
-    assert not figure.locator(".moving-figure").is_visible()
-
-    context = browser.new_context(java_script_enabled=False)
-    plain = context.new_page()
-    plain.goto(converted.as_uri())
-    assert plain.locator(".course-still svg").is_visible()
-    assert plain.locator("details summary").inner_text().startswith("The numbers of this figure")
-    context.close()
+    still_in_print_and_without_scripts(figure, browser, converted)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, scheme):
-    figure.emulate_media(color_scheme=scheme)
-    figure.evaluate(axe)
-    found = figure.evaluate("axe.run('.moving-figure')")
-    serious = [v["id"] for v in found["violations"] if v["impact"] in ("serious", "critical")]
-    assert not serious
+    nothing_serious_is_wrong(figure, axe, scheme)
     slider = figure.get_by_role("slider", name="Sparsity")
     assert slider.get_attribute("aria-valuetext") == "50% removed"
-    for picture in figure.locator(".moving-figure [role=img]").all():
-        assert len(picture.get_attribute("aria-label")) > 20
 
 
 @contextmanager

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
-from test_widgets import lab, notebook_of, page_of, serve_from_here
+from test_widgets import (  # beside this file
+    lab,
+    notebook_of,
+    nothing_serious_is_wrong,
+    page_of,
+    serve_from_here,
+    still_in_print_and_without_scripts,
+)
 
 from course_lib import figures, superposition
 from course_lib.evidence import t_interval
@@ -450,31 +457,15 @@ def test_it_fits_a_small_phone(browser, converted, needs):
 
 @pytest.mark.browser
 def test_the_still_stands_in_print_and_without_scripts(figure, browser, converted):
-    still = figure.locator(".course-still svg")
-    assert not still.is_visible()
-    figure.emulate_media(media="print")
-    assert still.is_visible()
-    assert not figure.locator(".moving-figure").is_visible()
-    context = browser.new_context(java_script_enabled=False)
-    plain = context.new_page()
-    plain.goto(converted.as_uri())
-    assert plain.locator(".course-still svg").is_visible()
-    assert plain.locator("details summary").inner_text().startswith("The numbers of this figure")
-    context.close()
+    still_in_print_and_without_scripts(figure, browser, converted)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, scheme):
-    figure.emulate_media(color_scheme=scheme)
-    figure.evaluate(axe)
-    found = figure.evaluate("axe.run('.moving-figure')")
-    serious = [v["id"] for v in found["violations"] if v["impact"] in ("serious", "critical")]
-    assert not serious
+    nothing_serious_is_wrong(figure, axe, scheme)
     for name in ("P, the probability of zero", "Importance, from feature to feature"):
         assert figure.get_by_role("slider", name=name).get_attribute("aria-valuetext")
-    for picture in figure.locator(".moving-figure [role=img]").all():
-        assert len(picture.get_attribute("aria-label")) > 20
 
 
 @pytest.mark.browser

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_widgets import notebook_of, page_of, reading, serve_from_here  # beside this file
+from test_widgets import (  # beside this file
+    notebook_of,
+    nothing_serious_is_wrong,
+    page_of,
+    reading,
+    serve_from_here,
+    still_in_print_and_without_scripts,
+)
 
 from course_lib import figures, networks, pruning, tickets
 from course_lib.evidence import t_interval
@@ -319,28 +326,12 @@ def test_dragging_and_touch(figure, browser, converted, needs):
 
 @pytest.mark.browser
 def test_the_still_stands_in_print_and_without_scripts(figure, browser, converted):
-    still = figure.locator(".course-still svg")
-    assert not still.is_visible()
-    figure.emulate_media(media="print")
-    assert still.is_visible()
-    assert not figure.locator(".moving-figure").is_visible()
-    context = browser.new_context(java_script_enabled=False)
-    plain = context.new_page()
-    plain.goto(converted.as_uri())
-    assert plain.locator(".course-still svg").is_visible()
-    assert plain.locator("details summary").inner_text().startswith("The numbers of this figure")
-    context.close()
+    still_in_print_and_without_scripts(figure, browser, converted)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, scheme):
-    figure.emulate_media(color_scheme=scheme)
-    figure.evaluate(axe)
-    found = figure.evaluate("axe.run('.moving-figure')")
-    serious = [v["id"] for v in found["violations"] if v["impact"] in ("serious", "critical")]
-    assert not serious
+    nothing_serious_is_wrong(figure, axe, scheme)
     assert figure.get_by_role("slider", name="Round").get_attribute("aria-valuetext")
     assert figure.get_by_role("button", name="Play").count() == 1
-    for picture in figure.locator(".moving-figure [role=img]").all():
-        assert len(picture.get_attribute("aria-label")) > 20
