@@ -33,7 +33,7 @@ import tempfile
 import time
 
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
-EXTRAS = "book,test,lab"
+EXTRAS = "book,test,lab,grade"
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OWNER_NAME = "course-owner.txt"
