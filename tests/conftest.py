@@ -37,46 +37,49 @@ def global_generators():
 
 # --- The built site in a browser ------------------------------------------------------------
 
-NOT_CHECKED = pytest.StashKey[set]()
+NOT_CHECKED = "not checked: "  # begins the reason of such a skip, which the summary finds again
 
 
 @contextmanager
-def needed(config):
+def needed():
     """Where something is missing: a failure in CI; elsewhere a skip that the summary tells of."""
     try:
         yield
     except in_browser.Missing as missing:
         if os.environ.get("CI", "").lower() not in ("", "0", "false"):
             pytest.fail(f"In CI nothing is skipped. {missing}", pytrace=False)
-        config.stash.setdefault(NOT_CHECKED, set()).add(str(missing))
-        pytest.skip(str(missing))
+        pytest.skip(f"{NOT_CHECKED}{missing}")
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def pytest_terminal_summary(terminalreporter):
     """Say at the end, so that nobody takes a green run for more than it was."""
-    reasons = config.stash.get(NOT_CHECKED, None)
-    if not reasons:
+    found = []
+    for report in terminalreporter.getreports("skipped"):
+        # (file, line, "Skipped: ..."); it is the same where the test ran in another process.
+        *_, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("",)
+        reason = reason.removeprefix("Skipped: ")
+        if "browser" in report.keywords and reason.startswith(NOT_CHECKED):
+            found.append((report.nodeid, reason.removeprefix(NOT_CHECKED)))
+    if not found:
         return
-    skipped = terminalreporter.getreports("skipped")
-    skipped = [report.nodeid for report in skipped if "browser" in report.keywords]
-    names = sorted({name.rpartition("::")[2].partition("[")[0] for name in skipped})
-    terminalreporter.section(f"NOT CHECKED: {len(skipped)} tests in a browser", red=True, bold=True)
+    names = sorted({name.rpartition("::")[2].partition("[")[0] for name, _ in found})
+    terminalreporter.section(f"NOT CHECKED: {len(found)} tests in a browser", red=True, bold=True)
     terminalreporter.write_line("Not looked at: " + ", ".join(names))
-    for reason in sorted(reasons):
+    for reason in sorted({reason for _, reason in found}):
         terminalreporter.write_line(reason, red=True)
 
 
 @pytest.fixture(scope="session")
-def needs(request):
+def needs():
     """`with needs():` around what may be missing on this machine, for tests in other files."""
-    return lambda: needed(request.config)
+    return needed
 
 
 @pytest.fixture(scope="session", name="browser")
-def started_browser(request):
+def started_browser():
     """One Chromium for all tests, without a window. It reaches nothing but this machine."""
     with ExitStack() as stack:
-        with needed(request.config):
+        with needed():
             chromium = in_browser.start(stack.enter_context(in_browser.playwright()))
         yield chromium
         chromium.close()
@@ -92,16 +95,16 @@ def page(browser):
 
 
 @pytest.fixture(scope="session")
-def axe(request):
+def axe():
     """The text of axe-core."""
-    with needed(request.config):
+    with needed():
         return in_browser.axe_source()
 
 
 @pytest.fixture(scope="session")
-def site(request):
+def site():
     """The folder of the built site: `_build/html`, or what the variable COURSE_SITE names."""
-    with needed(request.config):
+    with needed():
         return in_browser.built_site()
 
 

@@ -6,7 +6,6 @@ COURSE_SITE names another site's folder. Where there is no browser, no axe-core 
 not checked is told at the end of the run; in CI it fails.
 """
 
-import functools
 import os
 import re
 import subprocess
@@ -54,7 +53,7 @@ def look(browser, axe, folder, url, page, theme, shots=None):
             if axe and (name, theme) != ("narrow", "dark"):
                 found[f"axe {name}"] = in_browser.serious_violations(tab, axe)
             if shots:
-                tab.screenshot(path=shots / f"{picture}-{name}-{theme}.png", full_page=True)
+                in_browser.photograph(tab, shots / f"{picture}-{name}-{theme}.jpg")
         found["other hosts"] = in_browser.requests_elsewhere(log)
         found["files"] = in_browser.failed_requests(log)
         found["console"] = in_browser.console_errors(log)
@@ -87,27 +86,19 @@ def told(problems):
 # --- The site -------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def seen(browser, axe, site, site_url):
-    """A function (page, theme) -> {check: problems}; it opens each page once."""
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-
-    @functools.cache
-    def seen(page, theme):
-        shots = SCREENSHOTS if page not in GENERATED else None
-        return look(browser, axe, site, site_url, page, theme, shots)
-
-    return seen
-
-
-@pytest.mark.parametrize(
-    ("theme", "check"),
-    [("light", check) for check in CHECKS] + [("dark", check) for check in IN_THE_DARK],
-)
+@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
-def test_page(seen, page, theme, check):
-    problems = seen(page, theme)[check]
+def test_page(browser, axe, site, site_url, page, theme):
+    """All checks of one visit; its pictures stay, to be looked at."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    shots = SCREENSHOTS if page not in GENERATED else None
+    found = look(browser, axe, site, site_url, page, theme, shots)
+    assert sorted(found) == sorted(CHECKS if theme == "light" else IN_THE_DARK)
+    problems = [f"{check}: {problem}" for check, those in found.items() for problem in those]
     assert not problems, told(problems)
+    for width in ("wide", "narrow") if shots else ():
+        picture = SCREENSHOTS / f"{page.replace('/', '-')}-{width}-{theme}.jpg"
+        assert picture.stat().st_size > 5000, picture
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -154,15 +145,6 @@ def test_search_by_the_button(browser, site, site_url, how, width):
 def test_every_page_of_the_table_of_contents_is_looked_at(site):
     assert set(build_book.pages(ROOT)) <= set(PAGES)
     assert HOME in PAGES
-
-
-def test_pictures_are_kept(seen):
-    for page in set(PAGES) - GENERATED:
-        for theme in ("light", "dark"):
-            seen(page, theme)
-            for width in ("wide", "narrow"):
-                picture = SCREENSHOTS / f"{page.replace('/', '-')}-{width}-{theme}.png"
-                assert picture.stat().st_size > 5000, picture
 
 
 # --- Each check, on a page that is good and on one that is not ------------------------------

@@ -24,8 +24,8 @@ STAGES = {
     "notebooks": [PYTHON, "-m", "pytest", "notebooks", "--nbval-lax", "--nbval-current-env"]
     + ["--nbval-cell-timeout=600", "--timeout=0"],
     "book": [PYTHON, str(ROOT / "tools" / "build_book.py")],
-    # Looks at what the stage before has built.
-    "browser": [PYTHON, "-m", "pytest", "tests", "-m", "browser"],
+    # Looks at what the stage before has built, in two browsers at once.
+    "browser": [PYTHON, "-m", "pytest", "tests", "-m", "browser", "-n", "2", "--dist", "loadfile"],
 }
 
 
