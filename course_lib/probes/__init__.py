@@ -5,6 +5,15 @@ interventions.
 """
 
 from course_lib.probes.axioms import AXIOMS, COUNTEREXAMPLES, Case, breaks, changed, search, table
+from course_lib.probes.familiar import (
+    NETWORKS,
+    Trained,
+    build,
+    halves,
+    last_hidden,
+    train_without_class,
+    without_class,
+)
 from course_lib.probes.interventions import (
     clip,
     keep_norm,
@@ -107,6 +116,14 @@ __all__ = [  # in the order of the API page
     "held_out_scores",
     "logistic_gain",
     "Gain",
+    # networks that never saw a class
+    "NETWORKS",
+    "Trained",
+    "without_class",
+    "build",
+    "train_without_class",
+    "halves",
+    "last_hidden",
     # interventions
     "keep_top",
     "keep_norm",
