@@ -5,6 +5,7 @@ mistakes, or which of the options are right, with the library.
 """
 
 import html
+import math
 import re
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ from course_lib import (
     data,
     exercises,
     networks,
+    probes,
     pruning,
     superposition,
     tickets,
@@ -329,6 +331,113 @@ def looks_dead():
     return [round(x, 1) for x in (dead, 200 * 0.1, 100 - 200 * 0.1, 99.9, 100 - dead)]
 
 
+def sparse_weights():
+    dense, h = torch.randn(40, 300, generator=torch.Generator().manual_seed(8)), uniform(200, 300)
+    masks = pruning.global_mask({"weight": dense.abs()}, 0.9)
+    z = h @ (dense * masks["weight"]).T
+    zeros, of_dense = ((layer.relu() == 0).double().mean() for layer in (z, h @ dense.T))
+    one_hot = torch.eye(300)[:5]
+    spread = probes.hoyer(one_hot @ (dense * masks["weight"]).T) < probes.hoyer(one_hot)
+    none = (z == 0).double().mean() < 0.01
+    return [not none, none.item(), bool(min(zeros, of_dense) > 0.3), not spread.all()]
+
+
+def hoyer_by_hand():
+    h = torch.tensor([3.0, -4.0, 0.0, 0.0], dtype=torch.float64)
+    root, ratio = 2, h.sum() / h.norm()
+    of_two, l1 = probes.hoyer(h[:2]), probes.normalised_l1(h)
+    signs = root - ratio.abs()
+    return [round(float(v), 3) for v in (probes.hoyer(h), l1, 1 - l1, of_two, signs)]
+
+
+def one_more_zero():
+    case = probes.Case("Babies", (1, 2, 3, 4))
+    names = ("Hoyer", "Gini", "−participation ratio", "−L0")
+    assert "Gini" not in probes.COUNTEREXAMPLES
+    return [not probes.breaks(probes.METRICS[name], case) for name in names]
+
+
+def relu_noise():
+    relu = probes.null(probes.hoyer, 20_000, activation=torch.relu, n=20).mean
+    plain = probes.null(probes.hoyer, 20_000, n=20).mean
+    zeros = (probes.gaussian(20_000, 20, activation=torch.relu, seed=1) == 0).double().mean()
+    # Of finite width, so to the second place.
+    assert (relu, plain, float(zeros)) == pytest.approx((0.436, 0.202, 0.5), abs=0.004)
+    exact = 1 - (1 / math.sqrt(2 * math.pi)) / math.sqrt(0.5)
+    found = [exact, 0, 0.5, 1 - math.sqrt(2 / math.pi), 1 - exact]
+    return [round(v, 3) for v in found]
+
+
+def ten_added():
+    h = 2 * uniform(50, 30).double() - 1
+    moved = h + 10
+    near_0 = max(probes.hoyer(moved).max(), probes.gini(moved).max()) < 0.1
+    same = torch.allclose(probes.kurtosis(h), probes.kurtosis(moved))
+    back = torch.allclose(probes.hoyer(h), probes.hoyer(moved / 100))
+    unchanged = all(torch.allclose(m(h), m(moved)) for m in probes.METRICS.values())
+    return [bool(near_0), same, back, unchanged]
+
+
+def area_by_hand():
+    shifted, familiar = np.array([0.6, 0.5, 0.3]), np.array([0.4, 0.3, 0.2, 0.1])
+    area = probes.auroc(shifted, familiar).estimate
+    pairs = shifted[:, None], familiar
+    lost, won = np.greater(*pairs).mean(), np.greater_equal(*pairs).mean()
+    turned = probes.auroc(familiar, shifted).estimate
+    return [area, round(lost, 3), round(won, 3), turned]
+
+
+def five_areas():
+    areas = np.array([0.62, 0.58, 0.41, 0.57, 0.66])
+    interval = t_interval(areas)
+    assert (interval.low, interval.high) == pytest.approx((0.45, 0.69), abs=0.005)
+    outcome = Condition("AUROC", interval, ">", 0.5, "").outcome
+    holds, undecided = outcome == "holds", outcome == "undecided"
+    return [holds, outcome == "fails", undecided, holds]
+
+
+def negative():
+    # Some weights, moved as little as can be so that they add up to 5 and give 3 on x.
+    x, b = uniform(6).double(), -1.0
+    w = torch.randn(6, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    asked, wanted = torch.stack([torch.ones_like(x), x]), torch.tensor([5.0, 3.0]).double()
+    w += torch.linalg.pinv(asked) @ (wanted - asked @ w)
+    z = float(w @ x) + b
+    other = float(w @ probes.inversion(1.0)(x))
+    return [other + b, -z, float(w.sum()) - z, other]
+
+
+def ten_bins():
+    draw = np.random.default_rng(10)
+    x = draw.normal(size=20_000)
+    y = 0.1 * x + draw.normal(size=20_000)
+    items, bins = probes.spearman(x, y), probes.binned_spearman(x, y, bins=10)
+    assert items == pytest.approx(0.1, abs=0.02)
+    few = [
+        probes.binned_spearman(x[i : i + 20], y[i : i + 20], bins=10) for i in range(0, 20_000, 20)
+    ]
+    harder = probes.auroc(y[x > np.median(x)], y[x <= np.median(x)]).estimate
+    within = y[np.argsort(x)].reshape(10, -1)
+    left = within.mean(1).std() < 0.2 < within.std(1).mean()
+    return [bins < 0.95, harder > 0.6, bool(left), bool(np.mean(few) < 0.5)]
+
+
+def longer():
+    h = uniform(40, 12).double()
+    weight = torch.randn(5, 12, generator=torch.Generator().manual_seed(11), dtype=torch.float64)
+    factor = 1 + uniform(40, 1, low=0.1).double()
+    before, after = h @ weight.T, (factor * h) @ weight.T
+    surer = probes.softmax_maximum(after) > probes.softmax_maximum(before)
+    cut = probes.keep_top(h, 4)
+    along = torch.nn.functional.cosine_similarity(cut, h)
+    return [
+        not torch.allclose(probes.hoyer(factor * h), probes.hoyer(h)),
+        torch.equal(before.argmax(1), after.argmax(1)),
+        bool(surer.all()),
+        bool((along > 0.999).any()),
+    ]
+
+
 KEYS = {
     "01_pruning": {
         "global-cut": global_cut,
@@ -357,6 +466,20 @@ KEYS = {
         "soft": soft,
         "mmcs": mmcs,
         "looks-dead": looks_dead,
+    },
+    "12_measuring": {
+        "weights": sparse_weights,
+        "by-hand": hoyer_by_hand,
+        "babies": one_more_zero,
+        "relu-noise": relu_noise,
+        "centring": ten_added,
+    },
+    "13_shifts": {
+        "auroc": area_by_hand,
+        "five-seeds": five_areas,
+        "negative": negative,
+        "bins": ten_bins,
+        "longer": longer,
     },
 }
 
