@@ -10,6 +10,12 @@ function shape(tag, attributes = {}, text = "") {
   return made;
 }
 
+// A number with a true minus, and without a sign if it is rounded to zero.
+function plain(number, places = 2) {
+  const text = Math.abs(number).toFixed(places);
+  return number < 0 && Number(text) ? `−${text}` : text;
+}
+
 // The element that holds a whole figure.
 function frame(label) {
   return element("div", { class: "moving-figure", role: "group", "aria-label": label });
@@ -129,12 +135,13 @@ function tiles(parent, { columns, rows, height, width }) {
   return { canvas, paint };
 }
 
-// Call `moved(x)` with the place of the pointer in the plot's own x units while it is dragged.
-function draggable({ svg, px }, moved) {
+// Call `moved(x, y)` with the place of the pointer in the plot's own units while it is dragged.
+function draggable({ svg, px, py }, moved) {
   svg.classList.add("drag");
   const report = (event) => {
-    const point = new DOMPoint(event.clientX, event.clientY);
-    moved(px.inverse(point.matrixTransform(svg.getScreenCTM().inverse()).x));
+    const pointer = new DOMPoint(event.clientX, event.clientY);
+    const { x, y } = pointer.matrixTransform(svg.getScreenCTM().inverse());
+    moved(px.inverse(x), py.inverse(y));
   };
   svg.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
@@ -160,6 +167,19 @@ function slider({ label, max, value, read }, moved) {
   set(value);
   input.addEventListener("input", () => moved(Number(input.value)));
   return { parts: [element("label", { for: id }, label), input, output], set };
+}
+
+// A choice of one among a few names.
+function choice(legend, labels, chosen) {
+  const name = uniqueId("choice");
+  const root = element("div", { role: "radiogroup", "aria-label": legend }, `${legend}: `);
+  const inputs = labels.map((label, i) => {
+    const input = element("input", { type: "radio", name, value: i, ...OWN_KEYS });
+    input.addEventListener("change", () => chosen(i));
+    root.append(element("label", {}, input, ` ${label} `));
+    return input;
+  });
+  return { root, set: (i) => (inputs[i].checked = true) };
 }
 
 // A button that goes on a step at a time, and stops at the end or when it is pressed again. `at()` is

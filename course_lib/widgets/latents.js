@@ -3,11 +3,6 @@
 
 const SIDE = 8, SHOWN = 6; // pixels of an image, images in a row
 const percent = (part) => `${(100 * part).toFixed(1)}%`;
-// A number with a true minus, and without a sign if it is rounded to zero.
-function plain(number, places = 2) {
-  const text = Math.abs(number).toFixed(places);
-  return number < 0 && Number(text) ? `−${text}` : text;
-}
 
 function change(number, places) {
   const text = plain(number, places);
@@ -127,19 +122,6 @@ function drawClasses(parent, rows, colours, { label, say }) {
     const all = values.map((value, i) => `${i}: ${say(value)}`).join(", ");
     svg.setAttribute("aria-label", `${label}: ${all}.`);
   };
-}
-
-// A choice of one among a few names.
-function choice(legend, labels, chosen) {
-  const name = uniqueId("choice");
-  const root = element("div", { role: "radiogroup", "aria-label": legend }, `${legend}: `);
-  const inputs = labels.map((label, i) => {
-    const input = element("input", { type: "radio", name, value: i, ...OWN_KEYS });
-    input.addEventListener("change", () => chosen(i));
-    root.append(element("label", {}, input, ` ${label} `));
-    return input;
-  });
-  return { root, set: (i) => (inputs[i].checked = true) };
 }
 
 function farthest(values) {
