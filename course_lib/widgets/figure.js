@@ -176,7 +176,7 @@ function choice(legend, labels, chosen) {
   const inputs = labels.map((label, i) => {
     const input = element("input", { type: "radio", name, value: i, ...OWN_KEYS });
     input.addEventListener("change", () => chosen(i));
-    root.append(element("label", {}, input, ` ${label} `));
+    root.append(element("label", {}, input, ` ${label}`), " "); // a line may end here
     return input;
   });
   return { root, set: (i) => (inputs[i].checked = true) };
