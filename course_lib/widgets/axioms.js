@@ -114,7 +114,8 @@ function drawPlane(parent, state, colours) {
     let where = "the change leads out of the plane";
     if (inPlane) {
       // As far towards the changed vector as the picture goes.
-      const part = Math.min(1, ...changed.map((to, k) => (to > edge ? (edge - vector[k]) / (to - vector[k]) : 1)));
+      const room = changed.map((to, k) => (to > edge ? (edge - vector[k]) / (to - vector[k]) : 1));
+      const part = Math.min(...room);
       const end = vector.map((from, k) => from + part * (changed[k] - from));
       move.setAttribute("x1", px(vector[0]));
       move.setAttribute("y1", py(vector[1]));
@@ -224,14 +225,12 @@ function render({ model, el }) {
   metrics.append(...state.metrics.map((name, i) => element("option", { value: i }, name)));
   metrics.addEventListener("change", () => set({ metric: Number(metrics.value) }));
 
-  const now = element("p", { class: "now" });
   const grid = element("div", { class: "panels" });
   const reading = element("p", { class: "reading", "aria-live": "polite" });
   const controls = (...parts) => element("div", { class: "controls" }, ...parts);
   root.append(controls(axioms.root), ...entries.map(({ parts }) => controls(...parts)));
-  root.append(controls(...more.parts), now, grid, reading);
-  const left = element("div"), right = panel(grid, "Each metric, before and after");
-  grid.prepend(left);
+  root.append(controls(...more.parts), grid, reading);
+  const left = grid.appendChild(element("div")), right = panel(grid, "");
   const where = panel(left, "The vector in the plane");
   const label = element("label", { for: id }, "Level curves of");
   where.append(controls(label, metrics));
@@ -262,12 +261,17 @@ function render({ model, el }) {
     plane.set(vector(), given ? after : null);
     columns(before, after);
     bars(rows);
-    now.textContent = given
-      ? `${name}: ${what}. ${wide(before)} → ${wide(after)}. Sparsity is to ${asks}.`
-      : `${name} asks nothing of ${wide(vector())}.`;
+    right.firstChild.textContent = given
+      ? `Each metric, before and after: it is to ${asks}`
+      : "Each metric: the axiom asks nothing here";
     const broken = state.metrics.filter((_, i) => rows[i].kept === false);
     const verdict = broken.length ? `broken by ${broken.join(", ")}` : "kept by all metrics here";
-    announce(given ? `${now.textContent} It is ${verdict}.` : now.textContent);
+    const change = `${wide(before)} → ${wide(after)}`;
+    const sentence = given
+      ? `${name}: ${what}. ${change}. Sparsity is to ${asks}. It is ${verdict}.`
+      : `${name} asks nothing of ${wide(vector())}.`;
+    if (reading.textContent) announce(sentence);
+    else reading.textContent = sentence;
   };
   const redraw = () => {
     metrics.value = model.get("metric");
