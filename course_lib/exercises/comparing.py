@@ -98,7 +98,7 @@ def difference(got: Any, expected: Any, what: str = "The answer") -> str:
     """Say in a sentence how an answer differs from the expected one; nothing if it does not.
 
     Kinds and shapes come first, then NaN, then values. Numbers may differ by rounding; a tensor
-    of one entry counts as a number, a tuple as a list.
+    of one entry counts as a number, a tuple as a list, and floats of double precision as single.
     """
     if got is None:
         return f"{what} is None. Is a `return` missing?"
@@ -133,6 +133,8 @@ def _lists(got: Any, expected: list | tuple, what: str) -> str:
 def _tensors(got: Any, expected: Tensor, what: str) -> str:
     if not isinstance(got, Tensor):
         return f"{what} is {kind(got)}; asked for is a tensor."
+    if {got.dtype, expected.dtype} == {torch.float32, torch.float64}:
+        got, expected = got.double(), expected.double()
     if got.dtype != expected.dtype:
         return (
             f"{what} has the dtype {_dtype(got)}; asked for is {_dtype(expected)}. "

@@ -35,6 +35,8 @@ def hoyer(h):
 def _vectors(rng: np.random.Generator) -> Iterator[Case]:
     for shape in ((6, 9), (4, 3, 5), (23,), (4, 3, 1)):
         vectors = _normal(rng, shape) * rng.uniform(0.2, 5)
+        if shape[-1] > 1:
+            vectors.view(-1)[1::4] = 0.0  # zeros are entries too
         yield Case(
             f"vectors of shape {shape}, the first entry {vectors.flatten()[0]:.3f}", (vectors,)
         )
@@ -105,6 +107,10 @@ HOYER = Exercise(
         Wrong(
             lambda h: _hoyer_with(h, _ratio(h), root=float),
             "You took d where √d is asked for.",
+        ),
+        Wrong(
+            lambda h: _hoyer_of_width(h, (h != 0).sum(-1)),
+            "You counted only the entries that are not zero. Zeros count: d is the number of all.",
         ),
         Wrong(
             lambda h: 1 - hoyer(h),
@@ -390,10 +396,10 @@ def _items(rng: np.random.Generator, n: int, helps: float) -> dict[str, Tensor]:
 
 def _splits(rng: np.random.Generator) -> Iterator[Case]:
     weights = [-1.5, 0.7, -0.4, 0.2, 1.6, -0.8, 0.4, -0.1]
-    for helps in (-0.6, 0.6, -0.3):
+    for helps in (-0.6, 0.6, -0.3):  # how far apart sparsity alone puts right and wrong answers
         while True:
             validation, test = _items(rng, 31, helps), _items(rng, 40, helps)
-            if _is_telling(validation, test, weights, negative=helps > 0.5):
+            if _is_telling(validation, test, weights, negative=helps > 0.5, loses=-0.5 < helps < 0):
                 break
         yield Case(
             f"31 items of validation and 40 of test, weights {weights}, the first signal "
@@ -402,14 +408,21 @@ def _splits(rng: np.random.Generator) -> Iterator[Case]:
         )
 
 
-def _is_telling(validation, test, weights, negative: bool) -> bool:
-    """Whether each mistake gives an answer of its own, and a negative weight is best if asked."""
+def _is_telling(validation, test, weights, negative: bool, loses: bool) -> bool:
+    """Whether each mistake gives an answer of its own, and one weight alone is best.
+
+    The best is negative if asked; if the mixture is to lose, the answer is negative.
+    """
+    *_, second, first = sorted(_area(validation, weight) for weight in weights)
     best = _best(validation, weights)
     if (best < 0) != negative or best in (weights[0], weights[-1], max(weights), min(weights)):
         return False
-    mistakes = [w for w in BEAT_THE_SOFTMAX.wrong if negative or w is not POSITIVE_ONLY]
-    answers = [w.code(validation, test, weights) for w in mistakes]
-    answers.append(beat_the_softmax(validation, test, weights))
+    answer = beat_the_softmax(validation, test, weights)
+    if first - second < 1e-6 or (answer < 0) != loses:
+        return False
+    leave_out = {id(POSITIVE_ONLY): not negative, id(NEVER_LOSES): not loses}
+    mistakes = [w for w in BEAT_THE_SOFTMAX.wrong if not leave_out.get(id(w))]
+    answers = [answer, *(w.code(validation, test, weights) for w in mistakes)]
     return all(abs(one - other) > 0.003 for one, other in itertools.combinations(answers, 2))
 
 
@@ -420,6 +433,11 @@ def _best(items, weights):
 POSITIVE_ONLY = Wrong(
     lambda v, t, weights: _area(t, _best(v, [w for w in weights if w > 0])) - _area(t, 0),
     "You left the negative weights out. Sparsity may speak against an answer.",
+)
+NEVER_LOSES = Wrong(
+    lambda v, t, weights: max(0.0, _area(t, _best(v, weights)) - _area(t, 0)),
+    "You put 0 where the mixture loses. What is better on validation may be worse on test, and "
+    "then the gain is negative.",
 )
 
 BEAT_THE_SOFTMAX = Exercise(
@@ -466,6 +484,7 @@ BEAT_THE_SOFTMAX = Exercise(
             "The sign is turned round: a mixture that is better gains more than 0.",
         ),
         POSITIVE_ONLY,
+        NEVER_LOSES,
         Wrong(
             lambda v, t, weights: (
                 _area(t, min(weights, key=lambda weight: _area(v, weight))) - _area(t, 0)
@@ -498,3 +517,8 @@ def _hoyer_with(h: Tensor, ratio: Tensor, root: Callable = math.sqrt) -> Tensor:
     """Hoyer's formula with another ratio or root, and the right value for one entry."""
     d = h.shape[-1]
     return torch.zeros(h.shape[:-1]) if d == 1 else (root(d) - ratio) / (root(d) - 1)
+
+
+def _hoyer_of_width(h: Tensor, d: Tensor) -> Tensor:
+    """Hoyer's formula with another d for each vector, and 0 where it is one."""
+    return torch.where(d > 1, (d.sqrt() - _ratio(h)) / (d.sqrt() - 1), 0.0)

@@ -76,6 +76,26 @@ WRONG = {
             """,
             "too many values to unpack",
         ),
+        (
+            """
+            def hoyer(h):
+                d = torch.count_nonzero(h, dim=-1)
+                ratio = h.abs().sum(-1) / h.norm(dim=-1)
+                return torch.nan_to_num((d ** 0.5 - ratio) / (d ** 0.5 - 1), 0, 0, 0)
+            """,
+            "only the entries that are not zero",
+        ),
+        (
+            """
+            def hoyer(h):
+                d = h.shape[-1]
+                if d == 1:
+                    return torch.zeros(h.shape[:-1])
+                l1, l2 = h.abs().sum(-1, keepdim=True), h.norm(dim=-1, keepdim=True)
+                return (d ** 0.5 - l1 / l2) / (d ** 0.5 - 1)
+            """,
+            "has the shape (6, 1); asked for is the shape (6,)",
+        ),
     ],
     "probes.disagree": [
         (
@@ -277,6 +297,18 @@ WRONG = {
             """,
             "The answer is 0.1",
         ),
+        (
+            """
+            def beat_the_softmax(validation, test, weights):
+                from course_lib import probes
+                def auroc(items, w):
+                    s = items["softmax"] + w * items["sparsity"]
+                    return probes.auroc(s[~items["wrong"]], s[items["wrong"]]).estimate
+                w = max(weights, key=lambda w: auroc(validation, w))
+                return max(auroc(test, w) - auroc(test, 0), 0)
+            """,
+            "You put 0 where the mixture loses",
+        ),
     ],
 }
 
@@ -307,6 +339,19 @@ RIGHT = {
             root = np.sqrt(d)
             values = (root - ratio) / max(root - 1, 1e-300) if d > 1 else 0 * ratio
             return torch.from_numpy(np.asarray(values, dtype=np.float32))
+        """,
+        """
+        def hoyer(h):
+            from course_lib import probes
+            return probes.hoyer(h)  # in double precision
+        """,
+        """
+        def hoyer(h):
+            if h.ndim > 1:
+                return torch.stack([hoyer(one) for one in h])
+            root = len(h) ** 0.5
+            value = (root - float(h.abs().sum() / h.norm())) / (root - 1) if root > 1 else 0.0
+            return torch.tensor(value)
         """,
     ],
     "probes.disagree": [
@@ -352,6 +397,14 @@ RIGHT = {
             moved = x + strength * torch.einsum("n,nd->nd", lengths, unit)
             return torch.minimum(torch.maximum(moved, torch.zeros(())), torch.ones(()))
         """,
+        """
+        def noise_dial(x, noise, strength):
+            if strength == 0:
+                return x
+            x, noise = x.double(), noise.double()
+            ratio = (x.pow(2).sum(1) / noise.pow(2).sum(1)).sqrt()
+            return torch.clip(x + strength * torch.diag(ratio) @ noise, min=0, max=1)
+        """,
     ],
     "probes.beat_the_softmax": [
         """
@@ -374,6 +427,15 @@ RIGHT = {
                 return sum(a > b for a in right for b in wrong) / len(right) / len(wrong)
             best = sorted(weights, key=lambda w: auroc(validation, w))[-1]
             return torch.tensor(auroc(test, best) - auroc(test, 0), dtype=torch.float64)
+        """,
+        """
+        def beat_the_softmax(validation, test, weights):
+            from sklearn.metrics import roc_auc_score
+            def auroc(items, w):
+                signal = items["softmax"] + w * items["sparsity"]
+                return roc_auc_score((~items["wrong"]).numpy(), signal.numpy())
+            best = max(weights, key=lambda w: auroc(validation, w))
+            return auroc(test, best) - auroc(test, 0)
         """,
     ],
 }
