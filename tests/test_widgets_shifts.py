@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from test_widgets import (  # beside this file
+    lab,
     notebook_of,
     nothing_serious_is_wrong,
     page_of,
@@ -229,8 +230,13 @@ DrawDigit(**parts()).show()"""
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory):
-    return page_of(notebook_of(CELL, tmp_path_factory.mktemp("notebook")))
+def executed(tmp_path_factory):
+    return notebook_of(CELL, tmp_path_factory.mktemp("notebook"))
+
+
+@pytest.fixture(scope="module")
+def converted(executed):
+    return page_of(executed)
 
 
 @pytest.fixture
@@ -372,3 +378,23 @@ def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, s
 @pytest.mark.browser
 def test_the_still_stands_in_print_and_without_scripts(figure, browser, converted):
     still_in_print_and_without_scripts(figure, browser, converted)
+
+
+@pytest.mark.browser
+def test_keys_draw_in_jupyterlab(page, executed, tmp_path, needs):
+    with needs(), lab(executed.parent, tmp_path) as url:
+        page.goto(f"{url}/lab/tree/{executed.name}")
+        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+        page.get_by_text("| Idle").wait_for(timeout=60_000)
+        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.press("Shift+Enter")
+        page.locator(".moving-figure").wait_for(timeout=60_000)
+        page.get_by_text("| Idle").wait_for()
+        page.get_by_role("button", name="Clear the image").click()
+        page.locator(".ink [tabindex='0']").focus()
+        for key in ("ArrowDown", "ArrowRight", "Space"):
+            page.keyboard.press(key)
+        assert page.locator(".ink [aria-label='row 2, column 2: 100% ink']").count() == 1
+        slider(page, "Rotate").press("ArrowRight")
+        assert "your drawing, rotated by 5°" in reading(page)

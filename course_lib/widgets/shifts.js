@@ -79,11 +79,12 @@ function drawSeen(parent, colours) {
 
 // A bar for each unit, in the layer's own order.
 function drawLayer(parent, [low, high], units, colours) {
+  const ticks = ticksUpTo(high);
   const chart = plot(parent, {
     x: [0, units, [0, units / 2, units].map(Math.round)],
-    y: [low, high, ticksUpTo(high)],
+    y: [low, high, [...ticks.slice(1).map((tick) => -tick).filter((tick) => tick >= low), ...ticks]],
     height: 180,
-    format: (value) => String(Number(value.toFixed(1))),
+    format: (value) => String(Number(value.toFixed(1))).replace("-", "−"),
     xLabel: "unit of the last hidden layer",
     yLabel: "activation",
     label: "Activations.",
@@ -206,7 +207,7 @@ function render({ model, el }) {
     { label: "Image", max: labels.length - 1, value: model.get("item"), read: known },
     (item) => set({ item, ink: imageOf(item) }),
   );
-  chosen.parts[2].style.minWidth = "9em";
+  chosen.parts[2].style.minWidth = "19em"; // the slider keeps its width in a drag
   const dial = (name, label, read) =>
     slider({ label, max: dials.steps[name], value: model.get(name), read }, (to) => set({ [name]: to }));
   const turned = {
@@ -244,6 +245,8 @@ function render({ model, el }) {
   });
   const seen = drawSeen(panel(pair, "The network sees"), colours);
   const first = forward(network, imageOf(0));
+  const help = "Drag to draw, or move with the arrow keys and press Space.";
+  left.append(element("p", { class: "reading" }, help));
   const layer = drawLayer(panel(left, "Activations"), state.reach, first.hidden.length, colours);
   const shares = drawSoftmax(panel(left, "Softmax"), first.logits.length, colours);
   const metrics = drawLines(panel(right, "Each metric against familiar images"), lines, colours);

@@ -30,7 +30,7 @@ ENDS = ((0, 0, 0), (45, 0, 0), (180, 0, 0), (0, 0.5, 0), (0, 0, 1), (90, 1, 1), 
 
 
 class DrawDigit(MovingFigure):
-    """Draw a digit or choose one, rotate, invert and blur it with noise, and see what follows.
+    """Draw a digit or choose one, rotate and invert it, add noise, and see what follows.
 
     A trained network runs in the page. Beside the activations of its last hidden layer stand each
     metric with its null and the range of familiar inputs, the layer's norm and the softmax. The
@@ -87,25 +87,16 @@ class DrawDigit(MovingFigure):
         self._network, self._x = _halved(exact), split.x.half().float()
         self._names, self._start, self._noise_seed = list(nulls), start, noise_seed
         with torch.no_grad():
-            changes = [exact(split.x) - self._network(self._x), exact(familiar)]
-            changes[1] = changes[1] - self._network(familiar)
-        self.rounding = float(torch.cat(changes).abs().max())
+            before = exact(torch.cat([split.x, familiar]))
+            after = self._network(torch.cat([self._x, familiar]))
+        self.rounding = float((before - after).abs().max())
 
-        self._familiar = self._values(familiar)
+        ranges = self._values(familiar)
         shifted = [self._values(self._shifted(self._x, *dials)) for dials in ENDS]
-        self._lines = []
-        for name, values in self._familiar.items():
-            null = nulls.get(name)
-            low, high = np.quantile(values, [0.05, 0.95])
-            # Wide enough for all that the dials do to the images, the null and the range.
-            known = [values, *(one[name] for one in shifted)]
-            if null:
-                known.append([null.mean - 2 * null.std, null.mean + 2 * null.std])
-            known = np.concatenate(known)
-            reach = [float(known.min()), float(known.max())]
-            line = {"name": name, "low": float(low), "high": float(high), "reach": reach}
-            line["null"] = list(null) if null else None
-            self._lines.append(line)
+        self._lines = [
+            _line(name, values, [one[name] for one in shifted], nulls.get(name))
+            for name, values in ranges.items()
+        ]
         layers = [layer for layer in self._network if isinstance(layer, nn.Linear)]
         draw = seeds.generator(noise_seed, "shift", "noise")
         super().__init__(
@@ -186,6 +177,18 @@ class DrawDigit(MovingFigure):
         """The smallest and largest activation of the layer that its picture has room for."""
         hidden = torch.cat([self._hidden(self._shifted(self._x, *dials)) for dials in ENDS])
         return [min(0.0, float(hidden.min())), max(1e-3, float(hidden.max()))]
+
+
+def _line(name: str, familiar: np.ndarray, shifted: list[np.ndarray], null: Null | None) -> dict:
+    """A metric's null, its familiar range, and a picture wide enough for all that may come."""
+    low, high = np.quantile(familiar, [0.05, 0.95]).tolist()
+    known = [familiar, *shifted]
+    if null:
+        known.append([null.mean - 2 * null.std, null.mean + 2 * null.std])
+    known = np.concatenate(known)
+    reach = [float(known.min()), float(known.max())]
+    said = list(null) if null else None
+    return {"name": name, "null": said, "low": low, "high": high, "reach": reach}
 
 
 def _name(layer: nn.Module) -> str | None:
