@@ -19,32 +19,37 @@ function caseOf(axiom, vector, strength) {
   return { axiom, vector, amount: amounts[axiom] ?? 1, entries: [larger, 1 - larger] };
 }
 
-// Where the values of a metric cross a level: pieces [x, y, x, y] of a curve, by marching squares.
-// Where on a side it crosses is found by halving, since a count jumps.
-function levelCurve(metric, level, edge) {
-  const above = (x, y) => metric([x, y]) > level;
-  const crossing = ([a, b], [c, d]) => {
-    if (above(a, b) === above(c, d)) return null;
+// Where a metric crosses levels: for each, pieces [x, y, x, y] of a curve, by marching squares. Where
+// on a side it crosses is found by halving, since a count jumps.
+function levelCurves(metric, levels, edge) {
+  const step = edge / CELLS, side = CELLS + 1;
+  const corners = Array.from({ length: side * side }, (_, k) => {
+    const x = step * (k % side), y = step * Math.floor(k / side);
+    return { x, y, value: metric([x, y]) };
+  });
+  const crossing = (from, to, level) => {
+    const above = from.value > level;
+    if (above === to.value > level) return null;
+    const at = (part) => [from.x + part * (to.x - from.x), from.y + part * (to.y - from.y)];
     let [low, high] = [0, 1];
     for (let i = 0; i < 12; i += 1) {
       const part = (low + high) / 2;
-      const same = above(a + part * (c - a), b + part * (d - b)) === above(a, b);
-      if (same) low = part;
+      if (metric(at(part)) > level === above) low = part;
       else high = part;
     }
-    return [a + low * (c - a), b + low * (d - b)];
+    return at(low);
   };
-  const step = edge / CELLS, pieces = [];
-  for (let i = 0; i < CELLS; i += 1) {
-    for (let j = 0; j < CELLS; j += 1) {
-      const [x, y] = [i * step, j * step];
-      const corners = [[x, y], [x + step, y], [x + step, y + step], [x, y + step]];
-      const found = corners.map((corner, k) => crossing(corner, corners[(k + 1) % 4]));
+  return levels.map((level) => {
+    const pieces = [];
+    for (let k = 0; k < corners.length - side; k += 1) {
+      if (k % side === CELLS) continue; // the last column starts no cell
+      const around = [k, k + 1, k + 1 + side, k + side].map((corner) => corners[corner]);
+      const found = around.map((corner, i) => crossing(corner, around[(i + 1) % 4], level));
       const ends = found.filter((end) => end !== null);
-      for (let k = 0; k + 1 < ends.length; k += 2) pieces.push([...ends[k], ...ends[k + 1]]);
+      for (let i = 0; i + 1 < ends.length; i += 2) pieces.push([...ends[i], ...ends[i + 1]]);
     }
-  }
-  return pieces;
+    return pieces;
+  });
 }
 
 function drawPlane(parent, state, colours) {
@@ -60,32 +65,31 @@ function drawPlane(parent, state, colours) {
   const diagonal = { x1: px(0), y1: py(0), x2: px(edge), y2: py(edge) };
   svg.append(shape("line", { ...diagonal, ...faint }));
   const curves = svg.appendChild(shape("g", {}));
-  const equalSum = shape("line", { ...faint, "stroke-opacity": 0.8, "stroke-dasharray": DASHES[1] });
-  const equalLength = shape("path", { ...faint, "stroke-opacity": 0.8, "stroke-dasharray": DASHES[3] });
+  const clear = { ...faint, "stroke-opacity": 0.8 };
+  const equalSum = shape("line", { ...clear, "stroke-dasharray": DASHES[1] });
+  const equalLength = shape("path", { ...clear, "stroke-dasharray": DASHES[3] });
   const move = shape("line", { stroke: colours[1], "stroke-width": 3 });
-  const after = shape("rect", { width: 12, height: 12, fill: "none", stroke: colours[1], "stroke-width": 3 });
+  const outline = { fill: "none", stroke: colours[1], "stroke-width": 3 };
+  const after = shape("rect", { width: 12, height: 12, ...outline });
   const dot = shape("circle", { r: 7, fill: colours[0] });
   svg.append(equalSum, equalLength, move, after, dot);
 
-  const levels = (name) => {
+  const show = (name) => {
     const metric = METRICS[name];
     const [low, high] = [metric([1, 1]), metric([1, 0])];
     const parts = name === "−L0" ? [0.5] : LEVELS; // a count has one step
     curves.replaceChildren();
-    if (high > low) {
-      for (const part of parts) {
-        const level = low + part * (high - low);
-        const pieces = levelCurve(metric, level, edge);
-        const d = pieces.map(([a, b, c, e]) => `M${px(a)} ${py(b)}L${px(c)} ${py(e)}`).join("");
-        curves.append(shape("path", { d, fill: "none", stroke: colours[5] }));
-        if (name === "−L0") continue;
-        // Named where it leaves the plane on the right.
-        const ends = pieces.flatMap(([a, b, c, e]) => [[a, b], [c, e]]);
-        const [x, y] = ends.reduce((best, at) => (at[0] - at[1] > best[0] - best[1] ? at : best));
-        const place = { x: px(x) - 2, y: py(y) - 3, "text-anchor": "end" };
-        curves.append(shape("text", place, plain(level)));
-      }
-    }
+    const levels = high > low ? parts.map((part) => low + part * (high - low)) : [];
+    levelCurves(metric, levels, edge).forEach((pieces, i) => {
+      const d = pieces.map(([a, b, c, e]) => `M${px(a)} ${py(b)}L${px(c)} ${py(e)}`).join("");
+      curves.append(shape("path", { d, fill: "none", stroke: colours[5] }));
+      if (name === "−L0") return;
+      // Named where it leaves the plane on the right.
+      const ends = pieces.flatMap(([a, b, c, e]) => [[a, b], [c, e]]);
+      const [x, y] = ends.reduce((best, at) => (at[0] - at[1] > best[0] - best[1] ? at : best));
+      const place = { x: px(x) - 2, y: py(y) - 3, "text-anchor": "end" };
+      curves.append(shape("text", place, plain(levels[i])));
+    });
     const said = {
       "kurtosis": "The kurtosis of two entries is 1 whatever they are: it has no level curves here.",
       "−L0": "−L0 counts the entries above 0.01, so its one level curve runs along the axes.",
@@ -128,7 +132,7 @@ function drawPlane(parent, state, colours) {
     const label = `The plane with the vector at ${wide(vector)}; ${where}.`;
     svg.setAttribute("aria-label", label);
   };
-  return { chart, levels, set };
+  return { chart, show, set };
 }
 
 // The entries as columns, before on the left and after on the right, in units of the largest.
@@ -184,7 +188,8 @@ function drawMetrics(parent, state, colours) {
     rows.forEach(({ kept, values, elsewhere }, i) => {
       const { mark, said, before, after, reach } = drawn[i];
       const known = elsewhere ? `, ✗ by ${elsewhere}` : "";
-      mark.textContent = kept === null ? "– not asked" : kept ? `✓ kept here${known}` : "✗ broken";
+      const word = kept ? `✓ kept here${known}` : "✗ broken";
+      mark.textContent = kept === null ? "– not asked" : word;
       said.textContent = values.map((value) => plain(value, 3)).join(" → ");
       before.setAttribute("width", reach(values[0]));
       after.setAttribute("width", reach(values[1]));
@@ -275,7 +280,7 @@ function render({ model, el }) {
   };
   const redraw = () => {
     metrics.value = model.get("metric");
-    plane.levels(state.metrics[model.get("metric")]);
+    plane.show(state.metrics[model.get("metric")]);
   };
   redraw();
   update();

@@ -85,8 +85,7 @@ function drawLayer(parent, [low, high], units, colours) {
     y: [low, high, [...ticks.slice(1).map((tick) => -tick).filter((tick) => tick >= low), ...ticks]],
     height: 180,
     format: (value) => String(Number(value.toFixed(1))).replace("-", "−"),
-    xLabel: "unit of the last hidden layer",
-    yLabel: "activation",
+    xLabel: "unit",
     label: "Activations.",
   });
   const { svg, px, py, top, bottom } = chart;
@@ -94,7 +93,8 @@ function drawLayer(parent, [low, high], units, colours) {
   const bars = Array.from({ length: units }, (_, i) =>
     svg.appendChild(shape("rect", { x: px(i) + 0.1 * width, width: 0.8 * width })),
   );
-  svg.append(shape("line", { x1: px(0), x2: px(units), y1: py(0), y2: py(0), stroke: "currentColor" }));
+  const zero = { x1: px(0), x2: px(units), y1: py(0), y2: py(0), stroke: "currentColor" };
+  svg.append(shape("line", zero));
   const words = parent.appendChild(element("p", { class: "reading" }));
   return (hidden) => {
     bars.forEach((bar, i) => {
@@ -148,8 +148,8 @@ function drawLines(parent, lines, colours) {
     const y = row * i, middle = y + 31;
     const map = scale(reach[0], Math.max(reach[1], reach[0] + 1e-9), 8, width - 8);
     const px = (value) => clamp(map(value), 2, width - 8 + 6);
-    const line = (attributes) =>
-      svg.appendChild(shape("line", { stroke: "currentColor", y1: middle, y2: middle, ...attributes }));
+    const flat = { stroke: "currentColor", y1: middle, y2: middle };
+    const line = (attributes) => svg.append(shape("line", { ...flat, ...attributes }));
     line({ x1: 2, x2: width - 2, "stroke-opacity": 0.3 });
     const box = { x: px(low), y: middle - 9, width: Math.max(1, px(high) - px(low)), height: 18 };
     const look = { fill: colours[2], "fill-opacity": 0.25, stroke: colours[2] };
@@ -162,8 +162,9 @@ function drawLines(parent, lines, colours) {
     }
     svg.append(shape("text", { x: 0, y: y + 13, "font-weight": 600 }, name));
     const said = shape("text", { x: width, y: y + 13, "text-anchor": "end" });
-    const ring = shape("circle", { class: "before", cy: middle, r: 7, fill: "none", stroke: colours[0] });
-    const disc = shape("circle", { class: "now", cy: middle, r: 5, fill: colours[0] });
+    const round = (more) => shape("circle", { cy: middle, ...more });
+    const ring = round({ class: "before", r: 7, fill: "none", stroke: colours[0] });
+    const disc = round({ class: "now", r: 5, fill: colours[0] });
     svg.append(said, ring, disc);
     return { said, ring, disc, px };
   });
@@ -208,8 +209,10 @@ function render({ model, el }) {
     (item) => set({ item, ink: imageOf(item) }),
   );
   chosen.parts[2].style.minWidth = "19em"; // the slider keeps its width in a drag
-  const dial = (name, label, read) =>
-    slider({ label, max: dials.steps[name], value: model.get(name), read }, (to) => set({ [name]: to }));
+  const dial = (name, label, read) => {
+    const range = { label, max: dials.steps[name], value: model.get(name), read };
+    return slider(range, (to) => set({ [name]: to }));
+  };
   const turned = {
     rotation: dial("rotation", "Rotate", (steps) => `${dials.degrees * steps}°`),
     inversion: dial("inversion", "Invert", (steps) => percent(dials.share * steps)),
@@ -247,7 +250,8 @@ function render({ model, el }) {
   const first = forward(network, imageOf(0));
   const help = "Drag to draw, or move with the arrow keys and press Space.";
   left.append(element("p", { class: "reading" }, help));
-  const layer = drawLayer(panel(left, "Activations"), state.reach, first.hidden.length, colours);
+  const units = panel(left, "Activations of the last hidden layer");
+  const layer = drawLayer(units, state.reach, first.hidden.length, colours);
   const shares = drawSoftmax(panel(left, "Softmax"), first.logits.length, colours);
   const metrics = drawLines(panel(right, "Each metric against familiar images"), lines, colours);
   const announce = announcer(reading);
