@@ -252,6 +252,35 @@ def test_a_model_of_hugging_face_is_recorded_by_the_same_call():
     )
     assert recording["transformer.h.0"].n == 27
     assert len(recording["transformer.h.1"].by_position["Hoyer"]) == 9
+    for p, moments in enumerate(recording["transformer.h.0"].by_position["Hoyer"]):
+        assert float(moments.mean) == pytest.approx(float(probes.hoyer(states[1][:, p]).mean()))
+
+
+def test_padding_of_a_model_of_hugging_face_does_not_count():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        vocab_size=20,
+        hidden_size=12,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=16,
+    )
+    model = transformers.BertModel(config, add_pooling_layer=False).eval()
+    draw = torch.Generator().manual_seed(0)
+    tokens, lengths = torch.randint(1, 20, (3, 9), generator=draw), (9, 4, 6)
+    attended = torch.tensor([[p < length for p in range(9)] for length in lengths])
+    layers = ["encoder.layer.0", "encoder.layer.1.intermediate.intermediate_act_fn", ""]
+    with record(model, layers, by_position=True) as recording, torch.no_grad():
+        recording.mask = attended
+        states = model(tokens, attention_mask=attended, output_hidden_states=True).hidden_states
+    assert all(recording[name].n == sum(lengths) for name in layers)
+    assert len(recording[layers[1]].mean) == 24
+    torch.testing.assert_close(recording[""].mean, states[-1][attended].double().mean(0))
+    for p, moments in enumerate(recording["encoder.layer.0"].by_position["Hoyer"]):
+        rows = states[1][attended[:, p], p]
+        assert moments.n == len(rows) == sum(length > p for length in lengths)
+        assert float(moments.mean) == pytest.approx(float(probes.hoyer(rows).mean()))
 
 
 # --- Bad input ------------------------------------------------------------------------------------

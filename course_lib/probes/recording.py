@@ -6,9 +6,10 @@
     recording["3"].mean
 
 Nothing is kept of a batch but moments, in float64, and a sample of fixed size. What it costs
-depends on what the network computes for each number that is recorded: 6 to 12% of the forward pass
-where blocks are 500 to 1,000 wide and four times as wide inside, about a third where every layer of
-a plain network 1,000 wide is recorded, and as much again as the pass itself in narrow ones.
+depends on what the network computes for each number that is recorded: 4 to 12% of the forward pass
+where blocks are 500 to 1,000 wide and four times as wide inside, about a sixth where every layer of
+a plain network 2,000 wide is recorded, two thirds where it is 1,000 wide, and several times the
+pass itself in networks as narrow as those of this course. `benchmarks/recording.py` measures it.
 """
 
 import math
