@@ -88,7 +88,7 @@ def test_some_rows_of_each_stored_table_come_out_again(name):
     assert len(cheap) >= ROWS, f"no row of {name} takes fewer than {run.rerun} network-steps"
     for index in np.random.default_rng().choice(cheap.index, ROWS, replace=False):
         row = table.loc[index]
-        found = tool.differences(table, row, run.again(row))
+        found = tool.differences(table, row, run.again(row), run.group, run.measured)
         assert not found, f"row {index} of results/{name}.csv, {row.to_dict()}: {found}"
 
 
@@ -100,14 +100,16 @@ def test_each_stored_table_is_what_its_command_makes(name):
     assert about.settings == run.settings()
     assert about.what == run.what
     assert about.command.startswith(f"python tools/stored.py {name}")
-    assert not table.duplicated([*tool.GROUP, "seed"]).any()
-    expected = [
-        (unit.arm, unit.rewind, unit.round, seed)
-        for unit in tickets.grids._units(run.rounds, run.arms)
-        for seed in run.seeds
-    ]
-    assert list(table[[*tool.GROUP, "seed"]].itertuples(index=False, name=None)) == expected
-    assert table[["validation", "test", "density"]].notna().all(axis=None)
+    keys = [*run.group, "seed"]
+    assert not table.duplicated(keys).any()
+    rows = run.rows()
+    if isinstance(run, tool.Run):
+        assert list(table[keys].itertuples(index=False, name=None)) == rows
+        assert table[["validation", "test", "density"]].notna().all(axis=None)
+    else:  # factors are fractions
+        expected = pd.DataFrame(rows, columns=keys)
+        pd.testing.assert_frame_equal(table[keys], expected, check_dtype=False)
+        assert table[list(run.measured)].notna().all(axis=None)
 
 
 # --- The tool -------------------------------------------------------------------------------------
@@ -119,6 +121,23 @@ def test_a_row_measured_anew_is_the_row(table):
         again = SMALL.again(row)
         assert tool.differences(table, row, again) == [], (arm, rewind)
         pd.testing.assert_series_equal(again, row, check_names=False)
+
+
+def test_a_row_of_other_rates_comes_out_again():
+    run = dataclasses.replace(
+        tool.RUNS["probes-rates"], steps=12, looks=(0, 5, 12), kinds=("tanh MLP", "ReLU conv")
+    )
+    some = {"seeds": [7, 2], "factors": [3.0], "workers": 1, "progress": False}
+    table = run.table(**some)
+    assert table.groupby(list(run.group), sort=False).ngroups == 6
+    for index in (4, 11):
+        row = table.loc[index]
+        again = run.again(row)
+        assert (again[["network", "step", "seed"]] == row[["network", "step", "seed"]]).all()
+        assert tool.differences(table, row, again, run.group, run.measured) == []
+        again["held_out"] += 1.0
+        assert len(tool.differences(table, row, again, run.group, run.measured)) == 1
+    assert run.lasting(8).looks == (0, 5, 8)
 
 
 def test_early_is_the_first_tenth_and_only_of_what_starts_at_the_beginning(table):

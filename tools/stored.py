@@ -11,6 +11,7 @@ in _build/stored/. The test of the stored tables measures some of their rows ane
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import platform
@@ -27,13 +28,14 @@ import sklearn
 import torch
 from torch import nn
 
-from course_lib import data, networks, stored, tickets
+from course_lib import data, networks, probes, stored, tickets
 from course_lib.data import Splits
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "_build" / "stored"
 GROUP = ["arm", "rewind", "round"]  # a row for each seed of these
 MEASURED = ["validation", "test", "barrier", "early"]
+EXACT = ["density", "steps"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Run:
     rerun: int
     together: int = 1
     needs: Callable[[], object] = lambda: None
+    group = tuple(GROUP)
+    measured = tuple(MEASURED)
 
     def table(self, folder: Path | None = None, *, seeds=None, rounds=None, arms=None, **options):
         """Train what is asked for, all of it by default, and return its rows."""
@@ -108,6 +112,92 @@ class Run:
             "arms": self.arms,
         }
         return json.loads(json.dumps(every))
+
+    def rows(self) -> list[tuple]:
+        """Return what names each row, in the table's order."""
+        units = tickets.grids._units(self.rounds, self.arms)
+        return [(unit.arm, unit.rewind, unit.round, seed) for unit in units for seed in self.seeds]
+
+    def lasting(self, steps: int) -> "Run":
+        """Return the run with trainings of another length."""
+        evaluate_at = tuple(step for step in self.plan.evaluate_at if step <= steps // 10)
+        plan = dataclasses.replace(self.plan, steps=steps, evaluate_at=evaluate_at)
+        return dataclasses.replace(self, plan=plan)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """How sparse networks are that never saw one digit, while they train, at other learning rates.
+
+    A row for each network, `factor` (times `learning_rate`), seed and look: the mean sparseness by
+    Hoyer of familiar and of held-out test images.
+    """
+
+    what: str
+    factors: tuple[float, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    looks: tuple[int, ...]
+    batch_size: int = 60
+    learning_rate: float = 1.2e-3
+    kinds: tuple[str, ...] = probes.NETWORKS
+    rerun: int = 600
+    group = ("network", "factor", "step")
+    measured = ("familiar", "held_out")
+
+    def needs(self) -> None:
+        """Nothing that is not there: the digits come with scikit-learn."""
+
+    def table(self, folder: Path | None = None, *, seeds=None, kinds=None, factors=None, **options):
+        """Train what is asked for, all of it by default, and return its rows."""
+        rows = []
+        for factor in factors or self.factors:
+            found = probes.train_without_class(
+                seeds or self.seeds,
+                folds=len(self.seeds),
+                kinds=kinds or self.kinds,
+                steps=self.steps,
+                batch_size=self.batch_size,
+                learning_rate=factor * self.learning_rate,
+                states_at=self.looks,
+                **options,
+            )
+            rows += [self._row(one, factor, step) for some in found.values() for one in some
+                     for step in self.looks]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def _row(self, one, factor: float, step: int) -> dict:
+        splits = probes.without_class(one.seed, folds=len(self.seeds))
+        mean = {
+            name: probes.hoyer(probes.last_hidden(one.states[step], part.x)[0]).mean().item()
+            for name, part in (("familiar", splits.test), ("held_out", splits.held_out))
+        }
+        return {"network": one.network, "factor": factor, "seed": one.seed, "step": step} | mean
+
+    def rows(self) -> list[tuple]:
+        """Return what names each row, in the table's order."""
+        every = itertools.product(self.factors, self.kinds, self.seeds, self.looks)
+        return [(kind, factor, step, seed) for factor, kind, seed, step in every]
+
+    def again(self, row: Mapping) -> pd.Series:
+        """Train anew what a row needs, and return the row."""
+        asked = {"seeds": [row["seed"]], "kinds": [row["network"]], "factors": [row["factor"]]}
+        table = self.table(**asked, workers=1, progress=False)
+        return table[table["step"] == row["step"]].iloc[0]
+
+    def cost(self, table: pd.DataFrame) -> pd.Series:
+        """Return how many network-steps each row takes to be measured anew: a training."""
+        return pd.Series(self.steps, index=table.index)
+
+    def settings(self) -> dict:
+        """Return what is asked for, in terms of JSON."""
+        every = dataclasses.asdict(self)
+        return json.loads(json.dumps({k: every[k] for k in every if k not in ("what", "rerun")}))
+
+    def lasting(self, steps: int) -> "Rates":
+        """Return the run with trainings of another length."""
+        looks = tuple(step for step in self.looks if step < steps)
+        return dataclasses.replace(self, steps=steps, looks=(*looks, steps))
 
 
 def digits(seed: int) -> Splits:
@@ -182,34 +272,41 @@ RUNS = {
         rerun=3000,
         together=3,
     ),
+    # D4 of chapter 13, whose protocol has these numbers too.
+    "probes-rates": Rates(
+        what="Sparseness during training, of networks that never saw one digit, at other rates",
+        factors=(1 / 3, 3.0, 10.0),
+        seeds=tuple(range(10)),
+        steps=600,
+        looks=(0, 1, 2, 4, 8, 15, 30, 60, 100, 150, 200, 300, 450, 600),
+    ),
 }
 
 
-def run_of(name: str, steps: int | None = None) -> Run:
+def run_of(name: str, steps: int | None = None) -> Run | Rates:
     """Return a run, with trainings of another length if asked for."""
     run = RUNS[name]
-    if steps is None:
-        return run
-    evaluate_at = [step for step in run.plan.evaluate_at if step <= steps // 10]
-    plan = dataclasses.replace(run.plan, steps=steps, evaluate_at=tuple(evaluate_at))
-    return dataclasses.replace(run, plan=plan)
+    return run if steps is None or steps == run.settings()["steps"] else run.lasting(steps)
 
 
-def differences(table: pd.DataFrame, row: pd.Series, again: pd.Series) -> list[str]:
+def differences(
+    table: pd.DataFrame, row: pd.Series, again: pd.Series, group=GROUP, measured=MEASURED
+) -> list[str]:
     """Say where a row that was measured anew is not what is stored.
 
     It may differ by at most 3 standard deviations between the seeds of its arm: on another platform
     sums are rounded differently, and small differences grow during training.
     """
-    alike = table[(table[GROUP] == row[GROUP]).all(axis=1)]
+    group = list(group)
+    alike = table[(table[group] == row[group]).all(axis=1)]
     found = []
-    for name in MEASURED:
+    for name in measured:
         limit = 3 * alike[name].std()
         if np.isnan(row[name]) and np.isnan(again[name]):
             continue
         if not abs(again[name] - row[name]) <= limit:  # NaN on one side only is a difference
             found.append(f"{name} is {row[name]}, now {again[name]}; may differ by {limit:.3g}")
-    for name in ("density", "steps"):
+    for name in (name for name in EXACT if name in table):
         if not np.isclose(again[name], row[name], rtol=1e-9, atol=0):
             found.append(f"{name} is {row[name]}, now {again[name]}")
     return found
