@@ -6,10 +6,10 @@
     recording["3"].mean
 
 Nothing is kept of a batch but moments, in float64, and a sample of fixed size. What it costs
-depends on what the network computes for each number that is recorded: 4 to 12% of the forward pass
-where blocks are 500 to 1,000 wide and four times as wide inside, about a sixth where every layer of
-a plain network 2,000 wide is recorded, two thirds where it is 1,000 wide, and several times the
-pass itself in networks as narrow as those of this course. `benchmarks/recording.py` measures it.
+depends on what the network computes for each number that is recorded: 5 to 12% of the forward pass
+where blocks are 500 to 1,000 wide and four times as wide inside, about 15% where every layer of a
+plain network 2,000 wide is recorded, half of it where it is 1,000 wide, and several times the pass
+itself in networks as narrow as those of this course. `benchmarks/recording.py` measures it.
 """
 
 import math
@@ -25,7 +25,8 @@ from course_lib.checks import check_whole
 from course_lib.hooks import part
 from course_lib.probes.metrics import Metric, hoyer
 
-CHUNK = 2**17  # numbers that are turned to float64 at once: few enough to stay in the cache
+CHUNK = 2**18  # numbers that are worked on at once: few enough to stay in the cache
+LARGE = 1e15  # beyond it, squares are summed in float64
 
 
 class Moments:
@@ -44,17 +45,22 @@ class Moments:
         self._squares = torch.zeros_like(self.mean)  # Σ (x − mean)²
 
     def add(self, rows: Tensor) -> None:
-        """Add rows, (n, …)."""
+        """Add rows, (n, …), float32 or float64, whose squares that type can hold."""
         n = len(rows)
         if n == 0:
             return
-        rows = rows.double()
         if self.n == 0:
-            self.mean = rows.mean(0)
-        rows = rows - self.mean  # from the old mean: small numbers, even where x is large
-        step = rows.sum(0) / (self.n + n)
+            self.mean = rows.mean(0, dtype=torch.float64)
+        # From about the old mean: small numbers, even where x is large. They keep their precision,
+        # because float64 costs three times as much.
+        shift = self.mean.to(rows.dtype)
+        rows = rows - shift
+        total, squares = rows.sum(0).double(), rows.square_().sum(0).double()
+        rest = self.mean - shift.double()  # what the mean lost by its rounding
+        step = (total - n * rest) / (self.n + n)
         # Σ (x − new mean)², of the old rows and the new ones, is Σ (x − old mean)² less this.
-        self._squares += rows.square_().sum(0) - (self.n + n) * step.square()
+        squares += rest * (n * rest - 2 * total)
+        self._squares += squares - (self.n + n) * step.square()
         self.mean += step
         self.n += n
 
@@ -121,7 +127,9 @@ class Statistics:
         step = max(1, CHUNK // d)
         values = {name: [] for name in self._functions}
         for rows in vectors.split(step):
-            rows = rows.double()
+            # Half precision holds no sums, and float32 no squares of very large numbers.
+            exact = rows.dtype == torch.float64 or max(map(abs, torch.aminmax(rows))) > LARGE
+            rows = rows.double() if exact else rows.float()
             self.units.add(rows)
             for name, metric in self._functions.items():
                 values[name].append(metric(rows))
@@ -146,13 +154,22 @@ class Statistics:
         new = (keys < self._keys.max()).nonzero()[:, 0] if full else torch.arange(len(keys))
         if len(new) == 0:
             return
-        keys = torch.cat([self._keys, keys[new]])
-        stay = keys.argsort()[: self._size]
         at = positions.cpu()[new] if positions is not None else torch.zeros_like(new)
         rows = vectors[new.to(vectors.device)]
-        self._keys = keys[stay]
-        self.positions = torch.cat([self.positions, at])[stay]
-        self.sample = torch.cat([self.sample, rows])[stay.to(vectors.device)]
+        room = self._size - len(self._keys)
+        if room:
+            self._keys = torch.cat([self._keys, keys[new[:room]]])
+            self.positions = torch.cat([self.positions, at[:room]])
+            self.sample = torch.cat([self.sample, rows[:room]])
+            new, at, rows = new[room:], at[room:], rows[room:]
+        # Those that go leave their places to those that come.
+        both = torch.cat([self._keys, keys[new]])
+        stay = torch.zeros(len(both), dtype=torch.bool)
+        stay[both.argsort()[: self._size]] = True
+        gone = (~stay[: len(self._keys)]).nonzero()[:, 0]
+        come = stay[len(self._keys) :].nonzero()[:, 0]
+        self._keys[gone], self.positions[gone] = keys[new[come]], at[come]
+        self.sample[gone.to(rows.device)] = rows[come.to(rows.device)]
 
 
 class Recording(Mapping):
