@@ -11,7 +11,7 @@ RUN := .venv/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env book site-zip test bench lab serve clean-notebooks clean
+.PHONY: help env book site-zip test bench lab serve course grade grade-demo clean-notebooks clean
 # Two targets at once would build the site into the same folder.
 .NOTPARALLEL:
 
@@ -22,6 +22,11 @@ help:
 	@echo "make bench            measure beside other libraries, into benchmarks/results"
 	@echo "make lab              open JupyterLab on the notebooks"
 	@echo "make serve            show the built site at http://localhost:8000"
+	@echo "make course           make a course's folder with the problem sets for students, into course"
+	@echo "                      SECRET=FILE names what draws their numbers; it is made if missing"
+	@echo "make grade            grade what is handed in: make grade SET=pruning, in course"
+	@echo "                      ARGUMENTS=\"--again ID\" grades a student once more"
+	@echo "make grade-demo       grade a simulated class of 30, into results/grade-demo.json"
 	@echo "make clean-notebooks  take the outputs out of the notebooks, as they are committed"
 	@echo "make clean            delete _build"
 	@echo "make env              make or repair .venv; every target above does this by itself"
@@ -48,6 +53,15 @@ lab: env
 serve: env
 	@test -f _build/html/index.html || { echo "There is no site yet: run make book."; exit 1; }
 	@$(RUN) -m http.server --bind 127.0.0.1 --directory _build/html 8000
+
+course: env
+	@$(RUN) -m course_lib.coursework course --folder course $(if $(SECRET),--secret "$(SECRET)")
+
+grade: env
+	@$(RUN) -m course_lib.coursework grade $(or $(SET),pruning) --folder course $(ARGUMENTS)
+
+grade-demo: env
+	@$(RUN) -m course_lib.coursework grade-demo --write results/grade-demo.json
 
 clean-notebooks: env
 	@$(RUN) tools/notebooks.py clean

@@ -2,8 +2,8 @@
 
 The ground floor (`data`, `planted`, `rules`, `networks`, `hooks`, `training`, `seeds`, `checks`,
 `intervals`, `evidence`, `stored`, `display`, `figures`, `widgets`, `exercises`) is used by every
-chapter; `pruning`, `tickets` and `costs` belong to part I of the book, `superposition` and
-`autoencoders` to part II, `probes` to part IV.
+chapter, `coursework` by the problem sets; `pruning`, `tickets` and `costs` belong to part I of the
+book, `superposition` and `autoencoders` to part II, `probes` to part IV.
 """
 
 import os

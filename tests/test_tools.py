@@ -527,6 +527,8 @@ def test_address_is_set_everywhere_and_taken_out_again(course):
     top = "".join(cells[0]["source"])
     assert f"(https://colab.research.google.com/github/ada/sparse-course/blob/2026/{name})" in top
     assert f"(https://mybinder.org/v2/gh/ada/sparse-course/2026?urlpath=lab/tree/{name})" in top
+    for path in (course / "notebooks" / "assignments").rglob("*.ipynb"):  # their answers inside
+        assert "colab.research" not in path.read_text(encoding="utf-8")
     setup = ["".join(c["source"]) for c in cells if "REPOSITORY = " in "".join(c["source"])]
     assert setup == [setup_cell.setup_cell(ADDRESS, "2026")]
     readme = (course / "README.md").read_text(encoding="utf-8")

@@ -129,9 +129,12 @@ def citation(text, url):
 
 
 def notebook(text, url, branch, path):
-    """A notebook: the setup cell's line, and plain links near the top."""
+    """A notebook: the setup cell's line, and plain links near the top.
+
+    The source of a problem set holds its answers, so no link leads there.
+    """
     content = json.loads(text)
-    set_up, linked = 0, 0
+    set_up, linked = 0, path.startswith("notebooks/assignments/")
     for cell in content["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown" and not linked:

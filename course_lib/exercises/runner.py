@@ -35,6 +35,7 @@ class Fault(Exception):
         self.message, self.got, self.outcome = message, got, outcome
 
     def report(self, tried: str = "", arguments: tuple = ()) -> Report:
+        """Return the report of it, with what was tried on which arguments."""
         if self.outcome == "not attempted":
             return Report(self.outcome)
         return Report("failed", tried, self.got, message=self.message, arguments=arguments)
@@ -165,12 +166,14 @@ class Runner:
             raise Fault("Your function made its process send what nobody can read.") from error
 
     def out_of_time(self) -> Fault:
+        """Return the fault of a function that took longer than it may."""
         return Fault(
             f"Your function was stopped after {self.seconds:g} seconds. Does a loop never end?",
             got="no answer in time",
         )
 
     def out_of_memory(self) -> Fault:
+        """Return the fault of a function that used more memory than it may."""
         return Fault(
             f"Your function was stopped: it asked for more than {self.most_memory >> 20} MB of "
             "memory. The inputs are small; is a shape or a loop wrong?",

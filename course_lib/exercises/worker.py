@@ -75,7 +75,8 @@ def _settle(most_memory: int) -> None:
         os.dup2(nowhere, standard)
     # If the notebook's kernel dies, an endless loop here must not outlive it.
     parent = multiprocessing.parent_process()
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    if parent is not None:  # a sandbox sees no parent and ends with it by itself
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     if sys.platform == "linux":
         import resource
 
