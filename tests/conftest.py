@@ -58,12 +58,12 @@ def pytest_terminal_summary(terminalreporter):
         # (file, line, "Skipped: ..."); it is the same where the test ran in another process.
         *_, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("",)
         reason = reason.removeprefix("Skipped: ")
-        if "browser" in report.keywords and reason.startswith(NOT_CHECKED):
+        if reason.startswith(NOT_CHECKED):
             found.append((report.nodeid, reason.removeprefix(NOT_CHECKED)))
     if not found:
         return
     names = sorted({name.rpartition("::")[2].partition("[")[0] for name, _ in found})
-    terminalreporter.section(f"NOT CHECKED: {len(found)} tests in a browser", red=True, bold=True)
+    terminalreporter.section(f"NOT CHECKED: {len(found)} tests", red=True, bold=True)
     terminalreporter.write_line("Not looked at: " + ", ".join(names))
     for reason in sorted({reason for _, reason in found}):
         terminalreporter.write_line(reason, red=True)
