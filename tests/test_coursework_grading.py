@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from multiprocessing.connection import Client
+from pathlib import Path
 
 import cloudpickle
 import nbformat
@@ -566,3 +567,23 @@ def test_a_submission_that_the_grader_cannot_handle_does_not_stop_the_others(tmp
     monkeypatch.setattr(grading._Class, "_enter", enter)
     records = grading.grade_class(folder, "pruning", show=lines.append)
     assert [record.student for record in records if record.failed] == ["[z]"]
+
+
+def test_the_book_shows_the_class_as_it_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "book" / "_ext")
+    import course_sets
+
+    def one(name, expected, given, seconds):
+        return {"student": name, "why": "<b>", "expected": expected, "given": given,
+                "seconds": seconds}  # fmt: skip
+
+    students = [one("ann", 65, 65, 6.0), one("bo", 65, 65, 10.0), one("cy", 0, 5, 44.0)]
+    found = {"students": students, "protection": "bubblewrap", "seconds_per_submission": 10.0}
+    shown = " ".join(course_sets.demo(found).split())
+    assert "2 of 3 got the marks that were expected" in shown
+    # 60 seconds of work in 30: two at once. 200 of 8 seconds each are then 800 seconds.
+    assert "takes 8 seconds (median) with 2.0 running" in shown
+    assert "about 13 minutes" in shown
+    assert "adds up to 22 seconds" in shown
+    assert shown.count("<tr>") == 4
+    assert "<b>" not in shown

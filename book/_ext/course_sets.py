@@ -1,9 +1,12 @@
-"""The questions of a problem set, as instructors read them (directive `problem-set`).
+"""Two directives for instructors: `problem-set` and `grade-demo`.
 
-The tables are made from the file that the grader uses, so points and mistakes cannot differ. No
-answer of a question is shown.
+The tables of a problem set's questions are made from the file that the grader uses, so points and
+mistakes cannot differ. No answer of a question is shown. The table of the simulated class is made
+from what `make grade-demo` wrote.
 """
 
+import json
+import statistics
 from html import escape
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 logger = logging.getLogger(__name__)
 
 FOLDER = "notebooks/assignments"
+DEMO = "results/grade-demo.json"
 HEADS = ("Question", "Points", "Difficulty", "Minutes", "Why it matters")
 STUDENTS = 20  # whose variants of a question are looked through for mistakes
 
@@ -32,6 +36,18 @@ class ProblemSet(SphinxDirective):
             logger.warning("[sets] %s", error, location=self.get_location())
             return []
         return [nodes.raw("", table(name, rows) + "".join(map(details, rows)), format="html")]
+
+
+class GradeDemo(SphinxDirective):
+    def run(self):
+        path = Path(self.env.srcdir, DEMO)
+        self.env.note_dependency(str(path))
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return [nodes.raw("", demo(found), format="html")]
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("[sets] %s: %r", DEMO, error, location=self.get_location())
+            return []
 
 
 def row(name, question):
@@ -75,6 +91,35 @@ def details(one):
 <ul>{mistakes}</ul></details>"""
 
 
+def demo(found):
+    """The table of the simulated class, and what its times say of a class of 200."""
+    students = found["students"]
+    each = found["seconds_per_submission"]
+    whole = each * len(students)
+    # Those with all marks; who hangs or floods on purpose waits for the limits.
+    best = max(one["expected"] for one in students)
+    usual = statistics.median(one["seconds"] for one in students if one["expected"] == best)
+    at_once = sum(one["seconds"] for one in students) / whole
+    as_expected = sum(one["expected"] == one["given"] for one in students)
+    body = "".join(
+        f'<tr><th scope="row">{escape(one["student"])}</th><td>{escape(one["why"])}</td>'
+        f"<td>{one['expected']:g}</td><td>{one['given']:g}</td><td>{one['seconds']:.0f}</td></tr>"
+        for one in students
+    )
+    heads = ("Student", "What was handed in", "Expected", "Given", "Seconds")
+    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
+    return f"""
+<p>{as_expected} of {len(students)} got the marks that were expected, under the protection
+"{escape(found["protection"])}". The class took {whole / 60:.1f} minutes, {each:.1f} seconds a
+submission. A submission with all answers right takes {usual:.0f} seconds (median) with
+{at_once:.1f} running at once on average: 200 of them would take about
+{200 * usual / at_once / 60:.0f} minutes. Each one that runs into a limit adds up to
+{max(one["seconds"] for one in students) / at_once:.0f} seconds.</p>
+<div class="course-scroll" tabindex="0" role="region" aria-label="The simulated class">
+<table class="course-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"""
+
+
 def setup(app):
     app.add_directive("problem-set", ProblemSet)
+    app.add_directive("grade-demo", GradeDemo)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
