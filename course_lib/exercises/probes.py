@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib.exercises.comparing import TOLERANCE, Case, Wrong, describe, kind
 from course_lib.exercises.exercise import Exercise
@@ -115,6 +115,206 @@ HOYER = Exercise(
         Wrong(
             lambda h: 1 - hoyer(h),
             "Your value is 1 where Hoyer's is 0. It grows as vectors become sparser.",
+        ),
+    ],
+)
+
+
+# --- Say how much sparser than noise --------------------------------------------------------------
+
+
+def excess(h, mean, std, activation, z):
+    """Say how much sparser a layer is than noise behind the same activation function.
+
+    h: tensor of floats of shape (n, d): the layer's activations, n vectors of d units.
+    mean, std: tensors of shape (d,): the mean and the standard deviation of each unit before the
+        activation function.
+    activation: the layer's activation function. It takes a tensor and returns one of the same
+        shape; h has been through it.
+    z: tensor of shape (m, d): standard normal numbers, for m vectors of the null.
+
+    Returns the mean Hoyer sparseness of the vectors of h minus that of the null, a float. The null
+    is activation(mean + std · z). No vector is zero.
+    """
+
+    def sparseness(vectors):
+        root = vectors.shape[1] ** 0.5
+        ratio = vectors.abs().sum(1) / vectors.norm(dim=1)
+        return ((root - ratio) / (root - 1)).mean().item()
+
+    return sparseness(h) - sparseness(activation(mean + std * z))
+
+
+# None of these gives exact zeros, so that no vector is zero.
+ACTIVATIONS = {
+    "GELU": nn.functional.gelu,
+    "leaky ReLU": nn.functional.leaky_relu,
+    "tanh": torch.tanh,
+}
+
+
+def _layers(rng: np.random.Generator) -> Iterator[Case]:
+    # A layer whose units move together is less sparse than noise, one with rare peaks is sparser.
+    for (name, activation), (n, m, d), sparser in zip(
+        [*ACTIVATIONS.items(), ("GELU", ACTIVATIONS["GELU"])],
+        ((9, 14, 6), (12, 7, 10), (8, 15, 11), (13, 5, 8)),
+        (True, False, True, False),
+        strict=True,
+    ):
+        while True:
+            mean, std = _normal(rng, (d,)) * 0.6, torch.from_numpy(rng.uniform(0.3, 1.8, d)).float()
+            noise = _normal(rng, (n, d))
+            moved = noise**3 / 4 if sparser else 0.4 * noise + _normal(rng, (n, 1))
+            pre = mean + std * moved
+            h, z = activation(pre), _normal(rng, (m, d))
+            arguments = (h, pre.mean(0), pre.std(0), activation, z)
+            if _tells_mistakes_apart(arguments, sparser):
+                break
+        yield Case(
+            f"{n} vectors of {d} units behind {name}, {m} of the null, the first activation "
+            f"{h[0, 0]:.3f}",
+            arguments,
+        )
+
+
+def _tells_mistakes_apart(arguments: tuple, sparser: bool) -> bool:
+    """Whether the answer has this sign and each mistake gives an answer of its own."""
+    answer = excess(*arguments)
+    # The size of a difference is right where it is above 0, and turned where it is below.
+    mistakes = [wrong for wrong in EXCESS.wrong if wrong is not WITHOUT_SIGN]
+    answers = [answer, *(float(wrong.code(*arguments)) for wrong in mistakes)]
+    pairs = itertools.combinations(answers, 2)
+    has_sign = answer > 0.01 if sparser else answer < -0.01
+    return has_sign and all(abs(one - other) > 1e-3 for one, other in pairs)
+
+
+def _mean_hoyer(h: Tensor) -> float:
+    return float(hoyer(h).mean())
+
+
+def _excess_over(null: Callable) -> Callable:
+    """The exercise with another null, a function of the same arguments."""
+    return lambda h, *rest: _mean_hoyer(h) - _mean_hoyer(null(h, *rest))
+
+
+def _compared(compare: Callable) -> Callable:
+    """The exercise with something else done with the vectors of the layer and of the null."""
+    return lambda h, mean, std, activation, z: compare(h, activation(mean + std * z))
+
+
+WITHOUT_SIGN = Wrong(
+    _compared(lambda h, null: abs(_mean_hoyer(h) - _mean_hoyer(null))),
+    "You dropped the sign. A layer can be less sparse than its null, and then the answer is "
+    "negative.",
+)
+
+EXCESS = Exercise(
+    id="probes.excess",
+    chapter="12_measuring",
+    title="say how much sparser than noise",
+    difficulty=3,
+    minutes=12,
+    why="An activation function makes noise sparse too. Only what is beyond that can come from "
+    "what the layer learned.",
+    task="""
+        Hold a layer against its null (section 5), in which each unit has its own mean and
+        standard deviation. The normal numbers are drawn already. Say by how much the mean Hoyer
+        sparseness of the layer's vectors is above that of the null's. It can be below, too.
+        """,
+    hint="""
+        Make the vectors of the null first: stretch z, move it, and put it through `activation`.
+        They and h are then treated alike: one Hoyer for each vector, then the mean of these.
+        `probes.hoyer` gives them, after `from course_lib import probes`, and so does your own.
+        """,
+    reference=excess,
+    cases=_layers,
+    wrong=[
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: mean + std * z),
+            "Your null is without the activation function, which makes noise sparse by itself.",
+        ),
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: activation(z)),
+            "Your null has mean 0 and standard deviation 1. It is to have those of the units.",
+        ),
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: activation(std * z)),
+            "You forgot the mean. Where it is low, the activation function leaves little.",
+        ),
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: activation(mean + z)),
+            "You forgot the standard deviation: z has 1 in each unit, and is to have std.",
+        ),
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: activation(mean + std**2 * z)),
+            "You multiplied by the variance. Noise that is to have the standard deviation std is "
+            "std · z.",
+        ),
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: activation(mean + std.sqrt() * z)),
+            "You took the root of std, as if it were the variance. It is the standard deviation.",
+        ),
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: activation((z - mean) / std)),
+            "You subtracted the mean and divided by std. That takes both away; the noise is to "
+            "get them.",
+        ),
+        Wrong(
+            _excess_over(
+                lambda h, mean, std, activation, z: activation(mean.mean() + std.mean() * z)
+            ),
+            "Your null has one mean and one standard deviation for all units. Each has its own.",
+        ),
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: mean + std * activation(z)),
+            "You put z through the activation function first. Stretch and move it before.",
+        ),
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: h.mean(0) + h.std(0) * z),
+            "Your noise has the mean and the spread of h, which is behind the activation "
+            "function. Match them before it, then apply it.",
+        ),
+        Wrong(
+            _excess_over(lambda h, mean, std, activation, z: activation(h.mean(0) + h.std(0) * z)),
+            "You gave the noise the mean and the spread of h and then applied the activation "
+            "function once more. mean and std are those of the units before it.",
+        ),
+        Wrong(
+            lambda h, mean, std, activation, z: excess(activation(h), mean, std, activation, z),
+            "You put h through the activation function again. It has been through it.",
+        ),
+        Wrong(
+            _compared(lambda h, null: float(hoyer(h.mean(0)) - hoyer(null.mean(0)))),
+            "You took Hoyer of the mean vector. Take Hoyer of each vector, then the mean.",
+        ),
+        Wrong(
+            _compared(lambda h, null: float(_of_all(h) - _of_all(null))),
+            "You took all entries together for one vector. Take Hoyer of each vector, then the "
+            "mean.",
+        ),
+        Wrong(
+            _compared(lambda h, null: float(_across(h).mean() - _across(null).mean())),
+            "You took Hoyer of each unit over the vectors (dim=0). Vectors are rows: dim=1.",
+        ),
+        WITHOUT_SIGN,  # before the next, which gives the same where the answer is negative
+        Wrong(
+            _compared(lambda h, null: _mean_hoyer(null) - _mean_hoyer(h)),
+            "The sign is turned round: a layer that is sparser than its null is above 0.",
+        ),
+        Wrong(
+            _compared(lambda h, null: _mean_hoyer(h) / _mean_hoyer(null)),
+            "You divided by the null's sparseness. Asked for is the difference.",
+        ),
+        Wrong(
+            _compared(
+                lambda h, null: (_mean_hoyer(h) - _mean_hoyer(null)) / float(hoyer(null).std())
+            ),
+            "You divided by the spread between vectors of the null. Asked for is the plain "
+            "difference.",
+        ),
+        Wrong(
+            _compared(lambda h, null: _mean_hoyer(null)),
+            "You returned the null's sparseness. Subtract it from that of the layer.",
         ),
     ],
 )
@@ -503,7 +703,7 @@ BEAT_THE_SOFTMAX = Exercise(
 )
 
 
-EXERCISES = (HOYER, DISAGREE, NOISE_DIAL, BEAT_THE_SOFTMAX)
+EXERCISES = (HOYER, EXCESS, DISAGREE, NOISE_DIAL, BEAT_THE_SOFTMAX)
 
 
 # --- Private --------------------------------------------------------------------------------------

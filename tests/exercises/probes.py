@@ -97,6 +97,137 @@ WRONG = {
             "has the shape (6, 1); asked for is the shape (6,)",
         ),
     ],
+    "probes.excess": [
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = torch.addcmul(mean, std, z)
+                return float(probes.hoyer(h).mean() - probes.hoyer(null).mean())
+            """,
+            "without the activation function",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = activation(z)
+                return float(probes.hoyer(h).mean() - probes.hoyer(null).mean())
+            """,
+            "mean 0 and standard deviation 1",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = activation(z * std[None])
+                return float(probes.hoyer(h).mean() - probes.hoyer(null).mean())
+            """,
+            "You forgot the mean",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = activation(mean + z * std * std)
+                return float(probes.hoyer(h).mean() - probes.hoyer(null).mean())
+            """,
+            "You multiplied by the variance",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = activation(torch.normal(mean.expand(z.shape), std.expand(z.shape)))
+                return float(probes.hoyer(h).mean() - probes.hoyer(null).mean())
+            """,
+            "The answer is ",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = activation(z * h.std(dim=0) + h.mean(dim=0))
+                return float(probes.hoyer(h).mean() - probes.hoyer(null).mean())
+            """,
+            "applied the activation function once more",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = (z - z.mean(0)) / z.std(0) * h.std(0) + h.mean(0)
+                return float(probes.hoyer(h).mean() - probes.hoyer(null).mean())
+            """,
+            "The answer is ",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = h.std(0) * z + h.mean(0)
+                return float(probes.hoyer(h).mean() - probes.hoyer(null).mean())
+            """,
+            "Match them before it",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = activation(mean + std * z)
+                return probes.hoyer(h.mean(dim=0)) - probes.hoyer(null.mean(dim=0))
+            """,
+            "Hoyer of the mean vector",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = activation(mean + std * z)
+                return (probes.hoyer(null).mean() - probes.hoyer(h).mean()).item()
+            """,
+            "The sign is turned round",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = activation(mean + std * z)
+                return (probes.hoyer(null).mean() - probes.hoyer(h).mean()).abs()
+            """,
+            "You dropped the sign",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                from course_lib import probes
+                null = activation(mean + std * z)
+                return probes.hoyer(h) - probes.hoyer(null).mean()
+            """,
+            "a tensor of shape",
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                z.mul_(std).add_(mean)
+                def one(v):
+                    root = v.shape[1] ** 0.5
+                    return ((root - v.norm(p=1, dim=1) / v.norm(dim=1)) / (root - 1)).mean()
+                return one(h) - one(activation(z))
+            """,
+            IN_PLACE,
+        ),
+        (
+            """
+            def excess(h, mean, std, activation, z):
+                def one(v):
+                    root = v.numel() ** 0.5
+                    return (root - v.abs().sum() / v.norm()) / (root - 1)
+                return one(h) - one(activation(mean + std * z))
+            """,
+            "all entries together",
+        ),
+    ],
     "probes.disagree": [
         (
             """
@@ -354,6 +485,32 @@ RIGHT = {
             return torch.tensor(value)
         """,
     ],
+    "probes.excess": [
+        """
+        def excess(h, mean, std, activation, z):
+            from course_lib import probes
+            null = activation(torch.addcmul(mean, z, std))
+            return probes.hoyer(h).mean() - probes.hoyer(null).mean()  # in double precision
+        """,
+        """
+        def excess(h, mean, std, activation, z):
+            values = {True: [], False: []}
+            for row in [*h, *z]:
+                given = len(values[True]) < len(h)
+                vector = (row if given else activation(row * std + mean)).tolist()
+                root = len(vector) ** 0.5
+                l1, l2 = sum(map(abs, vector)), sum(v * v for v in vector) ** 0.5
+                values[given].append((root - l1 / l2) / (root - 1))
+            return sum(values[True]) / len(h) - sum(values[False]) / len(z)
+        """,
+        """
+        def excess(h, mean, std, activation, z):
+            null = activation(z @ torch.diag(std) + mean.repeat(len(z), 1))
+            both = torch.nn.functional.normalize(torch.cat([h, null]), dim=1).abs().sum(1).numpy()
+            ratio = both[len(h):].mean() - both[: len(h)].mean()  # what √d adds cancels
+            return ratio / (np.sqrt(h.shape[1]) - 1)
+        """,
+    ],
     "probes.disagree": [
         """
         def disagree(h):
@@ -458,6 +615,9 @@ EQUIVALENT = {
         "only its size counts",
         "`vector[1] = 0.97 * equal`": "which entry is the large one does not matter",
         "`vector[-1] = 0.97 * equal`": "which entry is the large one does not matter",
+    },
+    "probes.excess": {
+        "`return ((root - ratio) / (root - 1)).mean()`": "a tensor of one entry counts as a number",
     },
     "probes.beat_the_softmax": {
         "`return (right[:, None] > wrong).double().mean()`": "a tensor of one entry counts as a "
