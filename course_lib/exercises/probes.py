@@ -703,7 +703,215 @@ BEAT_THE_SOFTMAX = Exercise(
 )
 
 
-EXERCISES = (HOYER, EXCESS, DISAGREE, NOISE_DIAL, BEAT_THE_SOFTMAX)
+# --- Is the harder one sparser? -------------------------------------------------------------------
+
+
+def harder_of_two(level, sparsity):
+    """Say how often the harder of two is the sparser one: of two items, and of two levels.
+
+    level: tensor of whole numbers of shape (n,): how hard each item is, larger is harder. Between
+        the lowest and the highest, numbers may be missing.
+    sparsity: tensor of floats of shape (n,), of each item. Some are equal.
+
+    Returns two floats. The first is the share of pairs of items of different levels in which the
+    item of the higher level has the larger sparsity; where both have the same, a pair counts half.
+    The second is the share of pairs of levels, in the same way; a level has the mean sparsity of
+    its items.
+    """
+
+    def share(level, value):
+        sparser = (value[:, None] > value) + 0.5 * (value[:, None] == value)
+        return float(sparser[level[:, None] > level].mean())
+
+    levels = level.unique()
+    means = torch.stack([sparsity[level == one].mean() for one in levels])
+    return share(level, sparsity), share(levels, means)
+
+
+def _graded(rng: np.random.Generator) -> Iterator[Case]:
+    for levels, slope in (
+        ((1, 2, 4, 7, 8), 0.012),
+        ((2, 3, 5, 6, 9), -0.01),
+        ((3, 4, 6, 11), 0.02),
+    ):
+        while True:
+            # Unequal counts, and odd ones: all ways to take a median agree.
+            counts = rng.choice(np.arange(5, 18, 2), len(levels), replace=False)
+            level = rng.permutation(np.repeat(levels, counts))
+            sparsity = 0.5 + slope * level + 0.1 * rng.normal(size=len(level))
+            sparsity = sparsity.clip(0.05, 0.95).round(2)  # which makes ties
+            arguments = torch.from_numpy(level), torch.from_numpy(sparsity)
+            if _is_clear(*arguments):
+                break
+        yield Case(
+            f"{len(level)} items of the levels {', '.join(map(str, levels))}, the first of level "
+            f"{level[0]} and sparsity {sparsity[0]}",
+            arguments,
+        )
+
+
+def _is_clear(level: Tensor, sparsity: Tensor) -> bool:
+    """Whether no two levels have the same mean, and each mistake gives an answer of its own."""
+    if _level_means(level, sparsity)[1].sort().values.diff().min() < 1e-4:
+        return False
+    answers = [w.code(level, sparsity) for w in HARDER_OF_TWO.wrong]
+    answers.append(harder_of_two(level, sparsity))
+    pairs = itertools.combinations(answers, 2)
+    return all(max(abs(a - b) for a, b in zip(*pair, strict=True)) > 0.001 for pair in pairs)
+
+
+def _level_means(level: Tensor, sparsity: Tensor, mean: Callable = torch.mean):
+    levels = level.unique()
+    return levels, torch.stack([mean(sparsity[level == one]) for one in levels])
+
+
+def _pairs(level: Tensor, value: Tensor, tie: float = 0.5) -> Tensor:
+    """1 for a pair of different levels in which the harder is sparser, 0 for another."""
+    return ((value[:, None] > value) + tie * (value[:, None] == value))[level[:, None] > level]
+
+
+def _share(level, value, tie=0.5):
+    return float(_pairs(level, value, tie).mean())
+
+
+def _both(share: Callable) -> Callable:
+    """An answer that takes another share of pairs, of items and of levels."""
+    return lambda level, sparsity: (share(level, sparsity), share(*_level_means(level, sparsity)))
+
+
+def _without_ties(level, value):
+    pairs = _pairs(level, value)
+    return float(pairs[pairs != 0.5].mean())
+
+
+def _of_all_pairs(level, value):
+    return float(_pairs(level, value).sum()) / (len(level) * (len(level) - 1) / 2)
+
+
+def _of_equal_levels_too(level, value):
+    sparser = (value[:, None] > value) + 0.5 * (value[:, None] == value)
+    return float(sparser[(level[:, None] >= level) & ~torch.eye(len(level), dtype=bool)].mean())
+
+
+def _of_neighbours(level, value):
+    place = level.unique(return_inverse=True)[1]
+    sparser = (value[:, None] > value) + 0.5 * (value[:, None] == value)
+    return float(sparser[place[:, None] == place + 1].mean())
+
+
+def _by_count(level, sparsity):
+    """Each item with the mean of its level: a pair of levels counts as often as it has items."""
+    levels, means = _level_means(level, sparsity)
+    return _share(level, sparsity), _share(level, means[torch.searchsorted(levels, level)])
+
+
+def _of_equal_counts(level, sparsity):
+    parts = np.array_split(level.argsort(stable=True).numpy(), len(level.unique()))
+    means = torch.stack([sparsity[part].mean() for part in parts])
+    return _share(level, sparsity), _share(torch.arange(len(parts)), means)
+
+
+def _without_gaps(level, sparsity):
+    levels = torch.arange(int(level.min()), int(level.max()) + 1)
+    means = torch.stack([sparsity[level == one].mean() for one in levels])
+    return _share(level, sparsity), _share(levels, means)
+
+
+HARDER_OF_TWO = Exercise(
+    id="probes.harder_of_two",
+    chapter="13_shifts",
+    title="is the harder one sparser?",
+    difficulty=2,
+    minutes=15,
+    why="Means of levels can rise one after the other while you could hardly bet on the next item. "
+    "A claim about items needs the number over items.",
+    task="""
+        Take two items of different levels. How often is the harder one also the sparser one? One
+        half is guessing. Answer it for all such pairs of items, and then for all pairs of levels,
+        where a level has the mean sparsity of its items.
+        """,
+    hint="""
+        `level[:, None] > level` has a row and a column for every item, and is True where the
+        row's item is the harder one. The same with sparsity says which one is sparser, and `==`
+        finds the ties. Write it as a function of levels and values; then it serves the level
+        means, too. `level.unique()` gives the levels that there are.
+        """,
+    reference=harder_of_two,
+    cases=_graded,
+    wrong=[
+        Wrong(
+            _both(lambda level, value: _share(level, value, tie=0.0)),
+            "You counted ties as lost. Where both are equally sparse, a pair counts half.",
+        ),
+        Wrong(
+            _both(lambda level, value: _share(level, value, tie=1.0)),
+            "You counted ties as won. Where both are equally sparse, a pair counts half.",
+        ),
+        Wrong(
+            _both(_without_ties),
+            "You left the ties out. They are pairs too, and count half.",
+        ),
+        Wrong(
+            _both(lambda level, value: 1 - _share(level, value)),
+            "The direction is turned round: your pairs are those in which the *easier* one is "
+            "sparser.",
+        ),
+        Wrong(
+            _both(lambda level, value: 2 * _share(level, value) - 1),
+            "You took lost pairs off the won ones, which is 0 for guessing. Asked for is the share "
+            "that is won.",
+        ),
+        Wrong(
+            _both(_of_all_pairs),
+            "You divided by all pairs. Those of the same level have no harder one, so they do not "
+            "count.",
+        ),
+        Wrong(
+            _both(_of_equal_levels_too),
+            "You compared items of the same level too. Neither is the harder one.",
+        ),
+        Wrong(
+            _both(_of_neighbours),
+            "You compared each level with the next one only. All pairs of different levels count.",
+        ),
+        Wrong(
+            lambda level, sparsity: harder_of_two(level, sparsity)[::-1],
+            "You exchanged the two: first the share over items.",
+        ),
+        Wrong(
+            lambda level, sparsity: (
+                _share(level, sparsity),
+                _share(*_level_means(level, sparsity, torch.median)),
+            ),
+            "You took the median of each level. Asked for is the mean.",
+        ),
+        Wrong(
+            lambda level, sparsity: (
+                _share(level, sparsity),
+                _share(*_level_means(level, sparsity, torch.sum)),
+            ),
+            "You added the sparsity of a level's items. Then the levels with many items win.",
+        ),
+        Wrong(
+            _by_count,
+            "You counted a pair of levels as often as it has pairs of items. Each pair of levels "
+            "counts once.",
+        ),
+        Wrong(
+            _of_equal_counts,
+            "You made bins of equally many items, which mixes levels. Each level is a bin of its "
+            "own.",
+        ),
+        Wrong(
+            _without_gaps,
+            "You went through all numbers from the lowest level to the highest. Some have no "
+            "items, and so no mean.",
+        ),
+    ],
+)
+
+
+EXERCISES = (HOYER, EXCESS, DISAGREE, NOISE_DIAL, BEAT_THE_SOFTMAX, HARDER_OF_TWO)
 
 
 # --- Private --------------------------------------------------------------------------------------

@@ -441,6 +441,165 @@ WRONG = {
             "You put 0 where the mixture loses",
         ),
     ],
+    "probes.harder_of_two": [
+        (
+            """
+            def harder_of_two(level, sparsity):
+                def share(items):
+                    items, won, n = list(items), 0, 0
+                    for i, (l, s) in enumerate(items):
+                        for m, t in items[i + 1:]:
+                            if l != m:
+                                n += 1
+                                won += (s > t) == (l > m) and s != t
+                    return won / n
+                levels = level.unique()
+                means = [sparsity[level == one].mean().item() for one in levels]
+                return share(zip(level.tolist(), sparsity.tolist())), share(
+                    zip(levels.tolist(), means)
+                )
+            """,
+            "You counted ties as lost",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                def share(x, y):
+                    higher = x.unsqueeze(1) > x.unsqueeze(0)
+                    larger = y.unsqueeze(1) >= y.unsqueeze(0)
+                    return (higher & larger).sum().item() / higher.sum().item()
+                levels = level.unique()
+                means = torch.tensor([sparsity[level == one].mean() for one in levels])
+                return share(level, sparsity), share(levels, means)
+            """,
+            "You counted ties as won",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                def share(x, y):
+                    x, y = np.sign(np.subtract.outer(x, x)), np.sign(np.subtract.outer(y, y))
+                    return (x * y > 0).sum() / (x * y != 0).sum()
+                levels, inverse = np.unique(level.numpy(), return_inverse=True)
+                means = np.bincount(inverse, sparsity.numpy()) / np.bincount(inverse)
+                return share(level.numpy(), sparsity.numpy()), share(levels, means)
+            """,
+            "You left the ties out",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                def share(x, y):
+                    s = torch.sign(y[:, None] - y)[x[:, None] > x].double()
+                    return s.mean().item()
+                levels = sorted(set(level.tolist()))
+                means = torch.stack([sparsity[level == one].mean() for one in levels])
+                return share(level, sparsity), share(torch.tensor(levels), means)
+            """,
+            "which is 0 for guessing",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                def share(x, y):
+                    won = (y[:, None] > y).double() + (y[:, None] == y).double() / 2
+                    won = won * (x[:, None] > x)
+                    return won.triu(1).sum().item() / n + won.tril(-1).sum().item() / n
+                n = len(level) * (len(level) - 1) / 2
+                items = share(level, sparsity)
+                levels = level.unique()
+                n = len(levels) * (len(levels) - 1) / 2
+                return items, share(levels, torch.stack(
+                    [sparsity[level == one].mean() for one in levels]
+                ))
+            """,
+            "You divided by all pairs",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                import pandas as pd
+                def share(x, y):
+                    d = y[:, None] - y[None]
+                    return ((np.sign(d) + 1) / 2)[x[:, None] > x[None]].mean()
+                rows = pd.DataFrame({"x": level.numpy(), "y": sparsity.numpy()})
+                middle = rows.groupby("x").y.median()
+                items, levels = rows[["x", "y"]].values.T, (middle.index.values, middle.values)
+                return share(*items), share(*levels)
+            """,
+            "You took the median",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                from course_lib import probes
+                def share(x, y):
+                    d = y[:, None] - y[None]
+                    return ((np.sign(d) + 1) / 2)[x[:, None] > x[None]].mean()
+                x, y = level.numpy(), sparsity.numpy()
+                means = probes.bin_means(x, y, bins=len(set(x)))
+                return share(x, y), share(np.arange(len(means)), means.y.values)
+            """,
+            "bins of equally many items",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                def share(x, y):
+                    d = y[:, None] - y
+                    return ((d.sign() + 1) / 2)[x[:, None] < x].mean().item()
+                levels = level.unique()
+                means = torch.stack([sparsity[level == one].mean() for one in levels])
+                return share(level, sparsity), share(levels, means)
+            """,
+            "The direction is turned round",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                def share(x, y):
+                    d = y[:, None] - y
+                    return ((d.sign() + 1) / 2)[x[:, None] > x].mean().item()
+                means = sparsity.clone()
+                for one in level:
+                    means[level == one] = sparsity[level == one].mean()
+                return share(level, sparsity), share(level, means)
+            """,
+            "Each pair of levels counts once",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                def share(x, y):
+                    sparser = (y[:, None] > y).double() + 0.5 * (y[:, None] == y)
+                    return sparser[x[:, None] > x].mean().item()
+                counts = torch.bincount(level)[level.min():]
+                means = torch.bincount(level, sparsity)[level.min():] / counts
+                return share(level, sparsity), share(torch.arange(len(means)), means)
+            """,
+            "You went through all numbers from the lowest level",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                levels = level.unique()
+                means = [sparsity[level == one].mean().item() for one in levels]
+                return (
+                    stats.spearmanr(level, sparsity).statistic,
+                    stats.spearmanr(levels, means).statistic,
+                )
+            """,
+            "Entry 1 of the answer is",
+        ),
+        (
+            """
+            def harder_of_two(level, sparsity):
+                d = sparsity[:, None] - sparsity
+                return ((d.sign() + 1) / 2)[level[:, None] > level].mean().item()
+            """,
+            "asked for are 2 values",
+        ),
+    ],
 }
 
 RIGHT = {
@@ -595,6 +754,49 @@ RIGHT = {
             return auroc(test, best) - auroc(test, 0)
         """,
     ],
+    "probes.harder_of_two": [
+        """
+        def harder_of_two(level, sparsity):
+            # The AUROC of each pair of levels, weighted by its pairs of items.
+            from course_lib import probes
+            groups = [sparsity[level == one].tolist() for one in sorted(set(level.tolist()))]
+            means = [sum(group) / len(group) for group in groups]
+            won = pairs = above = n = 0
+            for i, low in enumerate(groups):
+                for j in range(i + 1, len(groups)):
+                    high = groups[j]
+                    won += probes.auroc(high, low).estimate * len(high) * len(low)
+                    pairs += len(high) * len(low)
+                    above += means[j] > means[i]
+                    n += 1
+            return won / pairs, above / n
+        """,
+        """
+        def harder_of_two(level, sparsity):
+            import pandas as pd
+            def share(x, y):
+                won = [
+                    (b > a) + (b == a) / 2
+                    for i, a in zip(x, y)
+                    for j, b in zip(x, y)
+                    if j > i
+                ]
+                return np.mean(won)
+            rows = pd.DataFrame({"x": level.numpy(), "y": sparsity.numpy()})
+            means = rows.groupby("x").y.mean()
+            return [share(rows.x, rows.y), share(means.index, means)]
+        """,
+        """
+        def harder_of_two(level, sparsity):
+            # Somers' D is won minus lost, over the pairs that differ in the first.
+            levels, place = level.unique(return_inverse=True)
+            means = torch.bincount(place, sparsity) / torch.bincount(place)
+            return tuple(
+                torch.tensor((stats.somersd(x.numpy(), y.numpy()).statistic + 1) / 2)
+                for x, y in ((level, sparsity), (levels, means))
+            )
+        """,
+    ],
 }
 
 ANOTHER = "another vector that is right: its large entry is a little smaller still"
@@ -623,5 +825,9 @@ EQUIVALENT = {
         "`return (right[:, None] > wrong).double().mean()`": "a tensor of one entry counts as a "
         "number",
         "`return (right[:, None] >= wrong).double().mean().item()`": "no two signals are equal",
+    },
+    "probes.harder_of_two": {
+        "`return (share(level, sparsity), share(means, levels))`": "no two levels have the same "
+        "mean: of two levels the sparser is the harder one as often as the harder is the sparser",
     },
 }
