@@ -116,7 +116,7 @@ def test_the_page_shows_every_file(tmp_path):
 
 
 def test_the_tool_knows_every_benchmark_and_calls_it(monkeypatch, tmp_path, capsys):
-    assert bench.NAMES == ["autoencoders", "replicate", "structured", "tickets"]
+    assert bench.NAMES == ["autoencoders", "recording", "replicate", "structured", "tickets"]
     called = []
 
     def run(command, **more):
@@ -127,7 +127,7 @@ def test_the_tool_knows_every_benchmark_and_calls_it(monkeypatch, tmp_path, caps
     monkeypatch.setattr(bench, "BESIDE", ROOT / "absent")
     monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
     assert bench.main([]) == 1  # one of them failed
-    assert called == [["benchmarks/replicate.py"]]
+    assert called == [["benchmarks/recording.py"], ["benchmarks/replicate.py"]]
     said = capsys.readouterr()
     assert "structured is left out; it needs: pip install torch-pruning" in said.out
     assert "tickets is left out; it needs: git clone" in said.out

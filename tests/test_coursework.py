@@ -439,6 +439,15 @@ def nbgrader(course, *arguments):
     return subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=500)
 
 
+def test_nbgrader_finds_its_programs_without_an_active_environment(monkeypatch):
+    monkeypatch.setenv("PATH", os.defpath)
+    release.find_programs()
+    assert Path(shutil.which("alembic")).parent == Path(sys.executable).parent
+    before = os.environ["PATH"]
+    release.find_programs()
+    assert os.environ["PATH"] == before  # once is enough
+
+
 def marks(course, name):
     """The autograded points by student and cell, from the gradebook."""
     query = """

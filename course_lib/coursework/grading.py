@@ -42,6 +42,7 @@ from traitlets.config import Config, PyFileConfigLoader
 
 from course_lib.coursework import feedback, questions, running
 from course_lib.coursework.personal import checked_id
+from course_lib.coursework.release import find_programs
 from course_lib.coursework.running import TESTS, error_output, writable
 from course_lib.coursework.sandbox import Limits, end, protection
 from course_lib.coursework.submissions import (
@@ -130,6 +131,7 @@ def grade_class(
             handed in nothing, or there is no protection and `unprotected` was not said.
     """
     course, limits = Path(course).resolve(), limits or Limits()
+    find_programs()
     if protection() != "bubblewrap" and not unprotected:
         raise ValueError(
             f"protection: {PROTECTIONS[protection()]}. Install bubblewrap (on Linux), or grade in "

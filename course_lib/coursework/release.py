@@ -70,6 +70,17 @@ The course is in {folder}.
 Keep a copy of {folder}/secret. Without it nobody can grade again. Do not publish it."""
 
 
+def find_programs() -> None:
+    """Let nbgrader find the programs that it calls by name, such as alembic.
+
+    They lie beside this Python, which need not be on the path: nobody has to activate `.venv`.
+    """
+    place = str(Path(sys.executable).parent)
+    places = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    if place not in places:
+        os.environ["PATH"] = os.pathsep.join([place, *places])
+
+
 def make(
     folder: str | Path,
     *,
@@ -100,6 +111,7 @@ def make(
             f"there is no problem set in {assignments}: run this in a copy of the repository, "
             "installed with `pip install -e .`"
         )
+    find_programs()
     folder.mkdir(parents=True, exist_ok=True)
     for name in FOLDERS:
         (folder / name).mkdir(exist_ok=True)
