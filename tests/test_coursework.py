@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import assignment_cells
+import assignment_times
 import exercise_table
 from course_lib.coursework import Parameters, Question, kernel, parameters, personal, release
 from course_lib.coursework.__main__ import main
@@ -529,3 +530,16 @@ def test_the_site_holds_no_answer(site):
 
 def exercises_of(name):
     return [q.exercise(specimen(name)) for q in load(name, release.ASSIGNMENTS).values()]
+
+
+def test_the_times_of_the_sets_are_those_of_solved_notebooks():
+    """With every answer and no hidden test, which only a course's folder can run."""
+    for name in SETS:
+        path = release.ASSIGNMENTS / name / f"{name}.ipynb"
+        text = "\n".join(cell.source for cell in assignment_times.solved(path).cells)
+        assert "coursework import grade" not in text
+        assert "\ngrade(" not in text
+        assert text.count(BEGIN_SOLUTION) > len(exercises_of(name))
+    times = json.loads(assignment_times.RESULT.read_text(encoding="utf-8"))
+    assert set(times) == set(SETS)
+    assert all(min(one["runs"]) <= one["seconds"] <= max(one["runs"]) for one in times.values())

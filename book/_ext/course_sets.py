@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "notebooks/assignments"
 DEMO = "results/grade-demo.json"
+TIMES = "results/problem-sets.json"  # by tools/assignment_times.py
 HEADS = ("Question", "Points", "Difficulty", "Minutes", "Why it matters")
 STUDENTS = 20  # whose variants of a question are looked through for mistakes
 
@@ -32,10 +33,14 @@ class ProblemSet(SphinxDirective):
         self.env.note_dependency(str(folder / name / "questions.py"))
         try:
             rows = [row(name, question) for question in load(name, folder).values()]
-        except ValueError as error:
-            logger.warning("[sets] %s", error, location=self.get_location())
+            times = Path(self.env.srcdir, TIMES)
+            self.env.note_dependency(str(times))
+            seconds = json.loads(times.read_text(encoding="utf-8"))[name]["seconds"]
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("[sets] %s: %r", name, error, location=self.get_location())
             return []
-        return [nodes.raw("", table(name, rows) + "".join(map(details, rows)), format="html")]
+        shown = table(name, rows) + time_of(rows, seconds) + "".join(map(details, rows))
+        return [nodes.raw("", shown, format="html")]
 
 
 class GradeDemo(SphinxDirective):
@@ -81,6 +86,13 @@ def table(name, rows):
     return f"""
 <div class="course-scroll" tabindex="0" role="region" aria-label="Questions of {escape(name)}">
 <table class="course-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"""
+
+
+def time_of(rows, seconds):
+    minutes = sum(one["minutes"] for one in rows)
+    return f"""
+<p>By their cards the functions take {minutes / 60:.1f} hours; texts and experiment come on top.
+The solved notebook ran in {seconds:.0f} seconds here, with one thread.</p>"""
 
 
 def details(one):
