@@ -50,10 +50,12 @@ class Material:
 
     @property
     def most(self) -> float:
+        """The points of all questions together."""
         return sum(self.points.values())
 
     @property
     def first(self) -> str:
+        """The id of the first question."""
         return next(iter(self.right))
 
 

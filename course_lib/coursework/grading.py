@@ -233,6 +233,7 @@ class _Class:
         return not record.failed and record.digest == self._handed(student).digest
 
     def read(self, student: str) -> Record:
+        """Return the record of a student who was graded."""
         return Record(**json.loads(self._record(student).read_text(encoding="utf-8")))
 
     def grade(self, students: list[str], at_once: int, show: Callable[[str], None]) -> None:
@@ -410,12 +411,15 @@ class _Run:
         self.sentinel = self._process.sentinel
 
     def elapsed(self) -> float:
+        """Return the seconds since the start."""
         return time.monotonic() - self._start
 
     def is_over(self) -> bool:
+        """Whether it took longer than a submission and its grader may."""
         return self.elapsed() > self._limits.seconds + SECONDS_TO_END
 
     def stop(self) -> None:
+        """End it with all that it started, and delete its folder."""
         if self._process.is_alive():
             end(self._process.pid)
         self._process.join(10)

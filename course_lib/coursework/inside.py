@@ -36,6 +36,7 @@ def take_limits(text):
 
 
 def main(limits, role, *arguments):
+    """Take the limits, then become what `role` says."""
     take_limits(limits)
     files = os.environ.get(FILES)
     if files and os.path.isdir(files):  # where students write, their files lie as copies

@@ -115,7 +115,7 @@ class SandboxedRunner(Runner):
 
 
 class _Process:
-    """A started sandbox with the names that `multiprocessing.Process` has."""
+    """A started sandbox, with the names and the meaning of `multiprocessing.Process`."""
 
     def __init__(self, started: subprocess.Popen):
         self._started, self.pid = started, started.pid

@@ -6,10 +6,9 @@
     recording["3"].mean
 
 Nothing is kept of a batch but moments, in float64, and a sample of fixed size. What it costs
-depends on what the network computes for each number that is recorded: 5 to 12% of the forward pass
-where blocks are 500 to 1,000 wide and four times as wide inside, about 15% where every layer of a
-plain network 2,000 wide is recorded, half of it where it is 1,000 wide, and several times the pass
-itself in networks as narrow as those of this course. `benchmarks/recording.py` measures it.
+depends on what the network computes for each number that is recorded: little beside wide layers and
+blocks, and more than the forward pass itself in networks as narrow as those of this course.
+`benchmarks/recording.py` measures it, and the book shows what it found.
 """
 
 import math
