@@ -41,7 +41,8 @@ from unittest import mock
 import numpy as np
 import torch
 
-from course_lib import autoencoders, evidence, planted
+from course_lib import autoencoders, evidence
+from course_lib.data import planted
 
 SEEDS = range(5)
 D, FEATURES, K, PROBABILITY = 32, 128, 5, 0.04

@@ -5,11 +5,27 @@ import torch
 from torch import Tensor
 
 
-def check_whole(name: str, value: object, *, low: int = 1) -> None:
-    """Raise a ValueError unless a value is a whole number, at least `low`."""
-    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_whole or value < low:
-        raise ValueError(f"{name} must be a whole number, at least {low}; got {value!r}")
+def is_whole(value: object, low: int | None = None, high: int | None = None) -> bool:
+    """Say whether a value is a whole number, Python's or NumPy's, within bounds if they are given.
+
+    True and False are none.
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        return False
+    return bool((low is None or value >= low) and (high is None or value <= high))
+
+
+def check_whole(
+    name: str, value: object, *, low: int = 1, high: int | None = None, hint: str = ""
+) -> None:
+    """Raise a ValueError unless a value is a whole number, at least `low` and at most `high`.
+
+    `hint` says in a few words what the number stands for.
+    """
+    if not is_whole(value, low, high):
+        takes = f", at least {low}" if high is None else f" from {low} to {high}"
+        reason = f" ({hint})" if hint else ""
+        raise ValueError(f"{name} must be a whole number{takes}{reason}; got {value!r}")
 
 
 def check_number(name: str, value: object, *, low: float, above: bool = False) -> None:

@@ -5,10 +5,7 @@ import zlib
 import numpy as np
 import torch
 
-
-def is_whole(value: object) -> bool:
-    """Say whether a value can be a seed or a count: Python's whole numbers and NumPy's."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+from course_lib.checks import check_whole
 
 
 def generator(seed: int, *use: str | int) -> torch.Generator:
@@ -25,8 +22,7 @@ def generator(seed: int, *use: str | int) -> torch.Generator:
     Raises:
         ValueError: if the seed is not a whole number, or negative.
     """
-    if not is_whole(seed) or seed < 0:
-        raise ValueError(f"seed must be a whole number, at least 0; got {seed!r}")
+    check_whole("seed", seed, low=0)
     words = [int(seed), *(zlib.crc32(u.encode()) if isinstance(u, str) else int(u) for u in use)]
     state = np.random.SeedSequence(words).generate_state(1)
     return torch.Generator().manual_seed(int(state[0]))

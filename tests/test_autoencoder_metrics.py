@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from course_lib import autoencoders as ae
 from course_lib.data import Split
-from course_lib.planted import planted_features
+from course_lib.data.planted import planted_features
 from course_lib.seeds import generator
 
 

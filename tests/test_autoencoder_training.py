@@ -9,7 +9,7 @@ from torch import nn
 
 from course_lib import autoencoders as ae
 from course_lib.autoencoders import files, fitting
-from course_lib.planted import planted_features
+from course_lib.data.planted import planted_features
 from course_lib.seeds import generator
 
 

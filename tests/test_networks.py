@@ -301,7 +301,7 @@ def test_bad_sizes(sizes):
         ({"channels": ()}, "positive whole numbers"),
         ({"channels": (16, 0)}, "positive whole numbers"),
         ({"channels": (16, 2.5)}, "positive whole numbers"),
-        ({"n_classes": 0}, "n_classes take positive whole numbers"),
+        ({"n_classes": 0}, "n_classes must be a whole number, at least 1"),
         ({"side": 10}, "side must be divisible by 4 for 2 blocks"),
         ({"side": 0}, "side must be divisible"),
         ({"side": 8.0}, "got 8.0"),

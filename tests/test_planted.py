@@ -6,7 +6,7 @@ import torch
 from scipy.stats import kstest, multivariate_normal, norm
 
 from course_lib import seeds
-from course_lib.planted import planted_features, zipf
+from course_lib.data.planted import planted_features, zipf
 
 
 def test_streams_are_the_same_again_and_differ_by_seed_and_by_use():

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib import rules
+from course_lib.data import rules
 
 
 @pytest.fixture(scope="module")

@@ -620,6 +620,10 @@ def modules(tmp_path):
         "three": "",
         "part/__init__": "from .inner import x",
         "part/inner": "from ..base import x",
+        "data/__init__": "from course_lib.data.digits import digits",
+        "data/digits": "def digits(): ...",
+        "data/rules": "",
+        "rules": "from course_lib.data.rules import x",
     }
     for name, source in sources.items():
         path = tmp_path / "course_lib" / f"{name}.py"
@@ -642,6 +646,10 @@ def modules(tmp_path):
         ("def f():\n    from course_lib import one", "base one two three"),
         ("import importlib\nimportlib.import_module('course_lib.three')", "base three"),
         ("import course_lib.part", "base part part.inner"),
+        ("from course_lib import data\ndata.digits(0)", "base data data.digits"),
+        ("from course_lib.data import digits", "base data data.digits"),
+        ("from course_lib.data import rules", "base data data.digits data.rules"),
+        ("from course_lib import rules", "base data data.digits data.rules rules"),
     ],
 )
 def test_imports_are_followed(cache, modules, code, expected):

@@ -290,7 +290,7 @@ def test_an_installed_copy_brings_the_tables(tmp_path, monkeypatch):
         def locate(self):
             return tmp_path / "site" / self
 
-    names = ["course_lib/data.py", f"../{place}/small.csv", f"../{place}/small.json"]
+    names = ["course_lib/stored.py", f"../{place}/small.csv", f"../{place}/small.json"]
     monkeypatch.setattr(stored.metadata, "files", lambda name: [Recorded(n) for n in names])
     monkeypatch.setattr(stored, "FOLDER", tmp_path / "nowhere")
     assert stored.load("small").about == ABOUT

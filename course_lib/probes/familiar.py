@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import data, networks, training
+from course_lib.checks import is_whole
 from course_lib.data import N_CLASSES, Splits
-from course_lib.seeds import is_whole
 
 MLP = (64, 300, 100, 10)
 ACTIVATIONS = {"ReLU MLP": nn.ReLU, "GELU MLP": nn.GELU, "tanh MLP": nn.Tanh}

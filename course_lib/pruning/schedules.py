@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from torch import nn
 
+from course_lib.checks import is_whole
 from course_lib.pruning.layers import Masks, Scores, check_share
 from course_lib.pruning.masked import prune
 from course_lib.pruning.rules import global_mask
 from course_lib.pruning.scores import magnitude
-from course_lib.seeds import is_whole
 
 
 def cubic_sparsity(step: int, *, start: int, end: int, final: float, initial: float = 0.0) -> float:

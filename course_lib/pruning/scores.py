@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from course_lib import seeds
+from course_lib.checks import is_whole
 from course_lib.data import Split
 from course_lib.networks import Image, StackedLinear
 from course_lib.pruning.layers import PRUNABLE, prunable
-from course_lib.seeds import is_whole
 
 # Layers without weights that scale with a positive input: `synflow` can follow paths through them.
 POSITIVE = (

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from course_lib.checks import is_whole
 from course_lib.pruning.layers import Masks, Scores
 from course_lib.pruning.rules import checked_scores
-from course_lib.seeds import is_whole
 
 
 def units(rule: Callable[..., Masks], *, norm: int = 1, relative: bool = False):

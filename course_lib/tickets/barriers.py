@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import networks, pruning, training
+from course_lib.checks import is_whole
 from course_lib.data import Split
-from course_lib.seeds import is_whole
 
 
 class Barrier(NamedTuple):

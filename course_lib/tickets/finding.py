@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import pruning
+from course_lib.checks import is_whole
 from course_lib.data import Splits
 from course_lib.pruning import Masks
 from course_lib.pruning.layers import check_share
-from course_lib.seeds import is_whole
 from course_lib.tickets.ticket import Plan, Run, Ticket, train
 
 SCOPES = {"layerwise": pruning.layerwise_mask, "global": pruning.global_mask}

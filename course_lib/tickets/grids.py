@@ -19,8 +19,8 @@ from torch import nn
 from tqdm import tqdm
 
 from course_lib import pruning, training
+from course_lib.checks import is_whole
 from course_lib.data import Splits
-from course_lib.seeds import is_whole
 from course_lib.tickets.barriers import barrier
 from course_lib.tickets.files import write_bytes
 from course_lib.tickets.finding import (

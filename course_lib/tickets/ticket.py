@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from course_lib import networks, pruning, training
+from course_lib.checks import is_whole
 from course_lib.data import Splits
-from course_lib.seeds import is_whole
 from course_lib.tickets.files import read, read_about, write
 
 KIND = "lottery ticket, version 1"  # in the files of `Ticket.save`

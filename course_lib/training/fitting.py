@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from course_lib.checks import is_whole
 from course_lib.data import Split, Splits
 from course_lib.networks import StackedLinear
-from course_lib.seeds import is_whole
 
 PADDING = -1  # the label of rows that only fill up the smaller sets of a stack
 

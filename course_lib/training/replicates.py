@@ -21,7 +21,7 @@ import torch
 from joblib.externals import loky
 from tqdm import tqdm
 
-from course_lib.seeds import is_whole
+from course_lib.checks import is_whole
 
 
 class ReplicateError(RuntimeError):
