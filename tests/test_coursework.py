@@ -189,7 +189,7 @@ def test_inputs_differ_between_seeds_and_do_not_repeat(name, question):
 
 def test_questions_with_faults_are_refused(tmp_path):
     question = QUESTIONS["pruning.favoured"][1]
-    with pytest.raises(ValueError, match="whole number from 1; got 0"):
+    with pytest.raises(ValueError, match="whole number, at least 1; got 0"):
         Question("x", 0, question.exercise, "assert x")
     with pytest.raises(ValueError, match="no visible test"):
         Question("x", 1, question.exercise, "print(x)")

@@ -444,7 +444,7 @@ def test_check_draws_a_seed_and_repeats_with_it(fresh_progress):
     assert torch.equal(again.arguments[0], first.arguments[0])
     assert exercises.check(EXERCISE.id, wrong).seed != first.seed
     for seed in (-1, 1.5, True, "7"):
-        with pytest.raises(ValueError, match="seed is a whole number"):
+        with pytest.raises(ValueError, match="seed must be a whole number, at least 0"):
             exercises.check(EXERCISE.id, wrong, seed=seed)
     with pytest.raises(ValueError, match=r"no exercise 'pruning\.nothing'.*pruning\.global_mask"):
         exercises.check("pruning.nothing", wrong)

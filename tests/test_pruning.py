@@ -729,7 +729,7 @@ def test_random_scores_need_a_seed_for_each_network_of_a_stack():
             lambda: pruning.cubic_sparsity(0, start=0, end=5, final=0.9, initial=-1),
             "initial is a share",
         ),
-        (lambda: pruning.gradual(0.9, start=0, end=5, every=0), "every counts steps"),
+        (lambda: pruning.gradual(0.9, start=0, end=5, every=0), "every must be a whole number"),
         (lambda: pruning.gradual(90, start=0, end=5), "final is a share in [0, 1]"),
         (lambda: pruning.gradual(0.9, start=5, end=0), "end comes after start"),
         (lambda: pruning.iterative_sparsities(0, 0.2), "rounds must be a whole number"),

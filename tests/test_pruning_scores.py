@@ -239,7 +239,10 @@ def test_movement_prunes_gradually_while_it_trains():
         (lambda m: pruning.snip(m, batch(n=0)), "at least one item"),
         (lambda m: pruning.taylor(m, batch(n=0)), "at least one item"),
         (lambda m: pruning.snip(m, Split(batch().x, batch(n=5).y)), "(12, 16) and labels (5,)"),
-        (lambda m: pruning.taylor(m, batch(), batch_size=0), "batch_size counts items"),
+        (
+            lambda m: pruning.taylor(m, batch(), batch_size=0),
+            "batch_size must be a whole number",
+        ),
         (lambda m: pruning.snip(nn.Sequential(nn.ReLU()), batch()), "nothing to prune"),
         (lambda m: pruning.Movement().scores(m), "no steps of this network"),
     ],

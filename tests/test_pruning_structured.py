@@ -436,7 +436,7 @@ def test_pruned_units_are_cut_out_by_shrink():
             lambda s: pruning.units(pruning.global_mask, norm=2)({n: -x for n, x in s.items()}, 0),
             "the scores of 0.weight are partly negative",
         ),
-        (lambda s: pruning.n_m_mask(s, 5, 4), "got n=5 and m=4"),
+        (lambda s: pruning.n_m_mask(s, 5, 4), "n must be a whole number from 1 to 4; got 5"),
         (lambda s: pruning.n_m_mask(s, 0, 4), "got n=0 and m=4"),
         (lambda s: pruning.n_m_mask(s, 2.0, 4), "got n=2.0 and m=4"),
         (lambda s: pruning.n_m_mask(s, 2, 3), "of 0.weight, shape (7, 16), is no multiple of m"),

@@ -13,6 +13,7 @@ from torch import Tensor
 from course_lib.autoencoders.model import SparseAutoencoder
 from course_lib.checks import check_number, check_rows, check_whole
 from course_lib.hooks import evaluating
+from course_lib.moments import Moments
 
 
 class Evaluation(NamedTuple):
@@ -154,37 +155,35 @@ def magnitude_slope(true: Tensor, found: Tensor) -> float:
 
 
 class Sums:
-    """Sums over batches of inputs, in float64, from which all of an `Evaluation` follows.
-
-    The variance is merged batch by batch about the means so far (Chan et al. 1983), because the
-    difference of two large sums would lose it where the mean is far from zero.
-    """
+    """Sums over batches of inputs, in float64, from which all of an `Evaluation` follows."""
 
     def __init__(self):
-        self.n, self.width = 0, 0
-        self.error = self.variance = 0.0  # Σ ‖x − x̂‖² and Σ ‖x − x̄‖²
-        self.mean = self.active = torch.zeros(())  # (d,) and (d_sae,): means, counts
+        self.inputs, self.width = Moments(), 0
+        self.error = 0.0  # Σ ‖x − x̂‖²
+        self.active = torch.zeros(())  # (d_sae,): counts
+
+    @property
+    def n(self) -> int:
+        return self.inputs.n
 
     @torch.no_grad()
     def add(self, x: Tensor, reconstruction: Tensor, latents: Tensor | None = None) -> None:
         rows = x.reshape(-1, x.shape[-1]).double()
-        n, mean = len(rows), rows.mean(0)
         self.error += float((rows - reconstruction.reshape(rows.shape)).square().sum())
-        between = (mean - self.mean.to(mean)).square().sum() * self.n * n / (self.n + n)
-        self.variance += float((rows - mean).square().sum() + between)
-        self.mean = self.mean.to(mean) + (mean - self.mean.to(mean)) * n / (self.n + n)
+        self.inputs.add(rows)
         if latents is not None:
-            active = (latents != 0).reshape(n, -1).sum(0)
+            active = (latents != 0).reshape(len(rows), -1).sum(0)
             self.active = self.active.to(active.device) + active
-        self.n, self.width = self.n + n, x.shape[-1]
+        self.width = x.shape[-1]
 
     def fvu(self) -> float:
-        if not self.variance > 1e-24 * self.n * float(self.mean.square().sum()):
+        variance = float(self.inputs.squares.sum())  # Σ ‖x − x̄‖²
+        if not variance > 1e-24 * self.n * float(self.inputs.mean.square().sum()):
             raise ValueError(
                 "x is constant, so there is no variance to explain; got "
                 f"{self.n} equal row(s) of width {self.width}"
             )
-        return self.error / self.variance
+        return self.error / variance
 
     def evaluation(self) -> Evaluation:
         rates = self.active.double().cpu() / self.n

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from course_lib.checks import check_rows
 from course_lib.data import Split
+from course_lib.ranks import ranks, wins
 
 
 def auroc(latents: Tensor, y: Tensor) -> Tensor:
@@ -30,14 +30,15 @@ def auroc(latents: Tensor, y: Tensor) -> Tensor:
         ValueError: if shapes do not fit, latents are not finite, or a class has all inputs or none.
     """
     _check(latents, y)
-    rank = rankdata(latents.detach().cpu().numpy(), axis=0)  # (n, d_sae), ties at their mean
+    x = latents.detach().cpu().numpy()
+    rank = ranks(x)  # (n, d_sae)
     rows = []
     for c in range(int(y.max()) + 1):
         is_c = (y == c).cpu().numpy()
         n_in, n_out = int(is_c.sum()), int((~is_c).sum())
         if n_in == 0 or n_out == 0:
             raise ValueError(f"class {c} has {n_in} of {len(y)} inputs: nothing to tell apart")
-        rows.append((rank[is_c].sum(0) - n_in * (n_in + 1) / 2) / (n_in * n_out))
+        rows.append(wins(rank[is_c], x[is_c]).sum(0) / (n_in * n_out))
     return torch.from_numpy(np.stack(rows))
 
 

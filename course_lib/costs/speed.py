@@ -1,6 +1,5 @@
 """Work and time: multiply–adds of a network, and kernels timed side by side."""
 
-import operator
 import timeit
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib import evidence, pruning
+from course_lib.checks import check_whole
 from course_lib.networks import StackedLinear
 
 KERNELS = ("dense", "dense with zeros", "torch CSR", "SciPy CSR", "structured")
@@ -236,7 +236,8 @@ def latency_by_density(
     """
     if not densities or not all(0 < density <= 1 for density in densities):
         raise ValueError(f"densities are shares in (0, 1], at least one; got {densities!r}")
-    generator = torch.Generator().manual_seed(operator.index(seed))
+    check_whole("seed", seed, low=0)
+    generator = torch.Generator().manual_seed(int(seed))
     weight = torch.randn(shape, generator=generator)
     x = torch.randn(batch, shape[1], generator=generator)
     chance = torch.rand(shape, generator=generator)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from course_lib.checks import check_whole
 from course_lib.coursework.personal import Parameters, parameters
 from course_lib.exercises import Exercise
 
@@ -40,8 +41,8 @@ class Question:
     tests: str
 
     def __post_init__(self):
-        if type(self.points) is not int or self.points < 1:
-            raise ValueError(f"points of {self.id} are a whole number from 1; got {self.points!r}")
+        check_whole(f"points of {self.id}", self.points)
+        object.__setattr__(self, "points", int(self.points))  # a notebook holds no NumPy numbers
         if "assert " not in self.tests:
             raise ValueError(f"{self.id} has no visible test; tests must hold an assert")
 

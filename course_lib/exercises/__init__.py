@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from IPython.display import Markdown
 
+from course_lib.checks import check_whole
 from course_lib.exercises.comparing import Case, Wrong, compare
 from course_lib.exercises.exercise import Exercise, find, of_chapter
 from course_lib.exercises.report import Report
@@ -56,9 +57,8 @@ def check(exercise_id: str, function: Callable, seed: int | None = None) -> Repo
     exercise = find(exercise_id)
     if seed is None:
         seed = secrets.randbelow(1_000_000)
-    elif isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed is a whole number, 0 or more; got {seed!r}")
-    report = examine(exercise, function, seed, _runner)
+    check_whole("seed", seed, low=0)
+    report = examine(exercise, function, int(seed), _runner)
     if report.passed:
         _solved(exercise.id)
     return replace(report, progress=f"Solved in this chapter: {progress(exercise.chapter)}.")

@@ -1,11 +1,10 @@
 """First weights, drawn from a seed."""
 
-import operator
-
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from course_lib.checks import check_whole
 from course_lib.networks.stacking import StackedLinear
 
 
@@ -18,11 +17,13 @@ def initialise(model: nn.Module, *, seed: int) -> nn.Module:
     would have without the mask.
 
     Raises:
-        ValueError: if the model is a stack; initialise its networks before stacking them.
+        ValueError: if the model is a stack (initialise its networks before stacking them), or the
+            seed is not a whole number from 0 on.
     """
     if any(isinstance(module, StackedLinear) for module in model.modules()):
         raise ValueError("a stack is initialised before stacking, each network from its own seed")
-    generator = torch.Generator().manual_seed(operator.index(seed))
+    check_whole("seed", seed, low=0)
+    generator = torch.Generator().manual_seed(int(seed))
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             weight = torch.empty(module.weight.shape, dtype=module.weight.dtype)

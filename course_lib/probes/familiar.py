@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import data, networks, training
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole, is_whole
 from course_lib.data import N_CLASSES, Splits
 
 MLP = (64, 300, 100, 10)
@@ -43,8 +43,7 @@ def without_class(seed: int, folds: int = 10) -> Splits:
     Raises:
         ValueError: as `data.digits`.
     """
-    if not is_whole(seed):
-        raise ValueError(f"seed must be a whole number; got {seed!r}")
+    check_whole("seed", seed, low=0)
     return data.digits(seed, folds=folds, held_out=(int(seed) % N_CLASSES,))
 
 
@@ -96,7 +95,7 @@ def train_without_class(
         ValueError: if an argument is outside its range.
         training.ReplicateError: if a training failed.
     """
-    if not all(is_whole(step) and 0 <= step <= steps for step in states_at):
+    if not all(is_whole(step, 0, steps) for step in states_at):
         raise ValueError(f"states_at takes steps from 0 to {steps}; got {list(states_at)!r}")
     if not kinds or not set(kinds) <= set(NETWORKS):
         raise ValueError(f"kinds are some of {NETWORKS}; got {tuple(kinds)!r}")

@@ -11,7 +11,6 @@ blocks, and more than the forward pass itself in networks as narrow as those of 
 `benchmarks/recording.py` measures it, and the book shows what it found.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -22,56 +21,11 @@ from torch import Tensor, nn
 from course_lib import seeds
 from course_lib.checks import check_whole
 from course_lib.hooks import part
+from course_lib.moments import Moments
 from course_lib.probes.metrics import Metric, hoyer
 
 CHUNK = 2**18  # numbers that are worked on at once: few enough to stay in the cache
 LARGE = 1e15  # beyond it, squares are summed in float64
-
-
-class Moments:
-    """A running mean and variance along the first dimension of what is added, float64.
-
-    Batches are merged as in Chan, Golub & LeVeque 1983, so that a large mean costs no digits.
-
-    Attributes:
-        n: how many rows were added.
-        mean: of each column; zeros before the first row.
-    """
-
-    def __init__(self, shape: Sequence[int] = (), device: torch.device | None = None):
-        self.n = 0
-        self.mean = torch.zeros(tuple(shape), dtype=torch.float64, device=device)
-        self._squares = torch.zeros_like(self.mean)  # Σ (x − mean)²
-
-    def add(self, rows: Tensor) -> None:
-        """Add rows, (n, …), float32 or float64, whose squares that type can hold."""
-        n = len(rows)
-        if n == 0:
-            return
-        if self.n == 0:
-            self.mean = rows.mean(0, dtype=torch.float64)
-        # From about the old mean: small numbers, even where x is large. They keep their precision,
-        # because float64 costs three times as much.
-        shift = self.mean.to(rows.dtype)
-        rows = rows - shift
-        total, squares = rows.sum(0).double(), rows.square_().sum(0).double()
-        rest = self.mean - shift.double()  # what the mean lost by its rounding
-        step = (total - n * rest) / (self.n + n)
-        # Σ (x − new mean)², of the old rows and the new ones, is Σ (x − old mean)² less this.
-        squares += rest * (n * rest - 2 * total)
-        self._squares += squares - (self.n + n) * step.square()
-        self.mean += step
-        self.n += n
-
-    @property
-    def variance(self) -> Tensor:
-        """The sample variance of each column, NaN below two rows."""
-        return self._squares / (self.n - 1) if self.n > 1 else self._squares + math.nan
-
-    @property
-    def std(self) -> Tensor:
-        """The square root of `variance`."""
-        return self.variance.sqrt()
 
 
 class Statistics:
@@ -119,7 +73,7 @@ class Statistics:
         """Add vectors (n, d), and where in their sequences they stood, int64 (n,)."""
         n, d = vectors.shape
         if self.n == 0:
-            self.units = Moments((d,), vectors.device)
+            self.units = Moments()
             self.sample = vectors[:0].clone()
         elif d != len(self.mean):
             raise ValueError(f"the layer had {len(self.mean)} units, and now {d}")

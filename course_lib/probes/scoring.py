@@ -18,6 +18,7 @@ from torch import Tensor
 
 from course_lib.checks import check_rows, check_whole
 from course_lib.intervals import Interval, check_level
+from course_lib.ranks import ranks, wins
 
 Values = Sequence[float] | np.ndarray | Tensor
 
@@ -132,10 +133,8 @@ def auroc_difference(
 
 def _placements(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each of a the share of b below it, and for each of b the share of a above; ties half."""
-    both = stats.rankdata(np.concatenate([a, b]))
-    of_a = (both[: len(a)] - stats.rankdata(a)) / len(b)
-    of_b = 1 - (both[len(a) :] - stats.rankdata(b)) / len(a)
-    return of_a, of_b
+    both = ranks(np.concatenate([a, b]))
+    return wins(both[: len(a)], a) / len(b), 1 - wins(both[len(a) :], b) / len(a)
 
 
 def _interval(estimate: float, variance: float, n: int, level: float, *, lowest: float) -> Interval:

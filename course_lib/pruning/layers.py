@@ -22,6 +22,11 @@ def prunable(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
+def plain_name(name: str) -> str:
+    """Return the name that a parameter has without a mask: that of a masked one names the mask."""
+    return name.replace("parametrizations.", "").removesuffix(".original")
+
+
 def check_share(name: str, value: float) -> None:
     """Raise a ValueError unless a value is a number in [0, 1]."""
     is_number = isinstance(value, float | int | np.number) and not isinstance(value, bool)

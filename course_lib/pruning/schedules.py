@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole, is_whole
 from course_lib.pruning.layers import Masks, Scores, check_share
 from course_lib.pruning.masked import prune
 from course_lib.pruning.rules import global_mask
@@ -20,7 +20,7 @@ def cubic_sparsity(step: int, *, start: int, end: int, final: float, initial: fl
     Raises:
         ValueError: if `end` is not after `start` or a sparsity is outside [0, 1].
     """
-    if not is_whole(start) or not is_whole(end) or end <= start:
+    if not is_whole(start) or not is_whole(end, start + 1):
         raise ValueError(
             f"start and end count steps, and end comes after start; got start={start!r} and "
             f"end={end!r}"
@@ -47,8 +47,7 @@ def gradual(
     Raises:
         ValueError: if `every` is below one, or as `cubic_sparsity`.
     """
-    if not is_whole(every) or every < 1:
-        raise ValueError(f"every counts steps, at least 1; got {every!r}")
+    check_whole("every", every)
     cubic_sparsity(0, start=start, end=end, final=final)  # complain now, not in mid-training
 
     def on_step(step: int, model: nn.Module) -> None:
@@ -68,6 +67,5 @@ def iterative_sparsities(rounds: int, rate: float) -> list[float]:
         ValueError: if `rounds` is below one or `rate` is outside [0, 1].
     """
     check_share("rate", rate)
-    if not is_whole(rounds) or rounds < 1:
-        raise ValueError(f"rounds must be a whole number, at least 1; got {rounds!r}")
+    check_whole("rounds", rounds)
     return [1 - (1 - rate) ** r for r in range(1, rounds + 1)]

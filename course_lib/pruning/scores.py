@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from course_lib import seeds
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole
 from course_lib.data import Split
 from course_lib.networks import Image, StackedLinear
-from course_lib.pruning.layers import PRUNABLE, prunable
+from course_lib.pruning.layers import PRUNABLE, plain_name, prunable
 
 # Layers without weights that scale with a positive input: `synflow` can follow paths through them.
 POSITIVE = (
@@ -114,8 +114,7 @@ def taylor(
     Raises:
         ValueError: as `snip`, or if `batch_size` is below one.
     """
-    if not is_whole(batch_size) or batch_size < 1:
-        raise ValueError(f"batch_size counts items, at least 1; got {batch_size!r}")
+    check_whole("batch_size", batch_size)
     layers, total, n_batches = prunable(model), {}, 0
     items = split.y.ndim - 1  # the dimension of the items: 0, for a stack 1
     batches = zip(split.x.split(batch_size, items), split.y.split(batch_size, items), strict=False)
@@ -179,7 +178,7 @@ def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
         gradients = torch.autograd.grad(flow, list(switched.values()))
     model.train(training)
     scores = {
-        name.replace("parametrizations.", "").removesuffix(".original"): g * value.detach()
+        plain_name(name): g * value.detach()
         for (name, value), g in zip(switched.items(), gradients, strict=True)
     }
     return {name: scores[name] for name in found}

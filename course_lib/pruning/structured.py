@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole
 from course_lib.pruning.layers import Masks, Scores
 from course_lib.pruning.rules import checked_scores
 
@@ -101,8 +101,8 @@ def n_m_mask(scores: Scores, n: int = 2, m: int = 4, *, within: Masks | None = N
         ValueError: if `n` and `m` are not such numbers, a layer's input dimension is no multiple
             of m, or the scores are bad or do not fit `within`, as in `global_mask`.
     """
-    if not is_whole(n) or not is_whole(m) or not 1 <= n <= m:
-        raise ValueError(f"n and m are whole numbers, 1 ≤ n ≤ m; got n={n!r} and m={m!r}")
+    check_whole("m", m)
+    check_whole("n", n, high=m)
     masks = {}
     for name, score in checked_scores(scores, within).items():
         if score.ndim < 2 or score.shape[1] % m:

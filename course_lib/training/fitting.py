@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole, is_whole
 from course_lib.data import Split, Splits
 from course_lib.networks import StackedLinear
 
@@ -83,9 +83,8 @@ def fit(
         FloatingPointError: if the loss is not finite.
     """
     _check_fit_arguments(model, splits, steps, seed, batch_size, evaluate_every, keep)
-    if not is_whole(start) or not 0 <= start < steps:
-        raise ValueError(f"start counts steps, 0 ≤ start < {steps}; got {start!r}")
-    if not all(is_whole(step) and start < step <= steps for step in evaluate_at):
+    check_whole("start", start, low=0, high=steps - 1, hint="the first step")
+    if not all(is_whole(step, start + 1, steps) for step in evaluate_at):
         raise ValueError(
             f"evaluate_at takes steps from {start + 1} to {steps}; got {list(evaluate_at)!r}"
         )
@@ -96,7 +95,7 @@ def fit(
         )
     device = torch.device(device) if device is not None else default_device()
     model.to(device)
-    is_stack = not isinstance(seed, int | np.integer)
+    is_stack = not is_whole(seed)
     train = _on(_pad([s.train for s in splits]) if is_stack else splits.train, device)
     validation = _on(
         _pad([s.validation for s in splits]) if is_stack else splits.validation, device
@@ -201,7 +200,7 @@ def _take(split: Split, index: Tensor) -> Split:
 
 def _batches(splits, seed, steps: int, batch_size: int) -> Tensor:
     """Return the rows of every batch, (steps, B), for a stack (steps, S, B)."""
-    if not isinstance(seed, int | np.integer):
+    if not is_whole(seed):
         each = [_batches(s, one, steps, batch_size) for s, one in zip(splits, seed, strict=True)]
         return torch.stack(each, dim=1)
     n = len(splits.train.y)
@@ -253,8 +252,7 @@ def _history(rows: list[tuple]) -> pd.DataFrame:
 def _check_fit_arguments(model, splits, steps, seed, batch_size, evaluate_every, keep) -> None:
     counts = {"steps": steps, "batch_size": batch_size, "evaluate_every": evaluate_every or 1}
     for name, count in counts.items():
-        if not is_whole(count) or count < 1:
-            raise ValueError(f"{name} must be a whole number, at least 1; got {count!r}")
+        check_whole(name, count)
     if keep not in ("last", "best"):
         raise ValueError(f'keep is "last" or "best"; got {keep!r}')
     if not list(model.parameters()):

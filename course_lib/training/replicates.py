@@ -21,7 +21,7 @@ import torch
 from joblib.externals import loky
 from tqdm import tqdm
 
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole, is_whole
 
 
 class ReplicateError(RuntimeError):
@@ -83,10 +83,9 @@ def replicate(
         grid[name] = list(values)
         if not grid[name]:
             raise ValueError(f"{name} has no values, so there is nothing to run")
-    if together is not None and not (is_whole(together) and together >= 1):
-        raise ValueError(f"together counts seeds, at least 1; got {together!r}")
-    if workers is not None and not (is_whole(workers) and workers >= 1):
-        raise ValueError(f"workers must be a whole number, at least 1; got {workers!r}")
+    for name, count in (("together", together), ("workers", workers)):
+        if count is not None:
+            check_whole(name, count)
     if together is None:
         who = [{"seed": s} for s in seeds]
     else:
