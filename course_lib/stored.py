@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from pandas.api.types import is_string_dtype as is_words
 
+from course_lib import files
+
 FOLDER = Path(__file__).resolve().parents[1] / "results"  # of the repository
 
 
@@ -56,14 +58,16 @@ class Stored(NamedTuple):
 def save(name: str, table: pd.DataFrame, about: About, folder: Path | None = None) -> None:
     """Write a table and what is to be said about it, into `results/` by default.
 
-    `load` reads it as it was, up to the last digit.
+    `load` reads it as it was, up to the last digit. Both files are written before either is put in
+    its place.
     """
     folder = FOLDER if folder is None else folder
     text = table.to_csv(index=False, lineterminator="\n")
     content = dataclasses.asdict(about) | {"sha256": _hash(text)}
     folder.mkdir(exist_ok=True)
-    (folder / f"{name}.csv").write_bytes(text.encode())
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with files.whole(folder / f"{name}.csv") as csv:
+        csv.write_bytes(text.encode())
+        files.write_json(folder / f"{name}.json", content)
 
 
 def load(name: str, folder: Path | None = None) -> Stored:
@@ -110,10 +114,10 @@ def _read(file: str, folder: Path | None) -> str:
 def _installed(file: str) -> Path | None:
     """Return where pip has put a file of `results/`, if it did: pyproject.toml tells it to."""
     try:
-        files = metadata.files("course_lib") or []
+        listed = metadata.files("course_lib") or []
     except metadata.PackageNotFoundError:
         return None
-    found = [f for f in files if f.name == file and f.parent.name == "results"]
+    found = [f for f in listed if f.name == file and f.parent.name == "results"]
     return Path(found[0].locate()) if found else None
 
 

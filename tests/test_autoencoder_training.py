@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from course_lib import autoencoders as ae
-from course_lib.autoencoders import files, fitting
+from course_lib import files
+from course_lib.autoencoders import fitting
 from course_lib.data.planted import planted_features
 from course_lib.seeds import generator
 
@@ -215,7 +216,7 @@ def test_adam_remembers_no_gradient_along_the_rows(planted, tmp_path):
     model = build()
     rows = model.W_dec.detach().clone()
     ae.fit(model, planted.x, steps=1, seed=0, checkpoint=tmp_path / "run")
-    tensors, _ = files.read(tmp_path / "run")
+    tensors, _ = files.read_tensors(tmp_path / "run", of="fit")
     i = [name for name, _ in model.named_parameters()].index("W_dec")
     mean = tensors[f"optimiser.{i}.exp_avg"]
     assert (mean * rows).sum(1).abs().max() < 1e-6 < mean.norm(dim=1).max()

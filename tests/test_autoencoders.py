@@ -377,7 +377,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         ae.load(tmp_path / "none.safetensors")
     (tmp_path / "text").write_text("not tensors")
-    with pytest.raises(ValueError, match="is not a file of this library"):
+    with pytest.raises(ValueError, match="is not a file of autoencoders.save"):
         ae.load(tmp_path / "text")
     from safetensors.torch import save_file
 

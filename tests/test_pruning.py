@@ -616,7 +616,7 @@ def test_a_wrong_file_or_another_architecture_is_refused_and_changes_nothing(tmp
     for other in (networks.mlp((6, 8, 5, 4), seed=0), networks.convnet((4,), seed=0)):
         pruning.prune(other, 0.5)
         pruning.save(other, tmp_path / "other")
-        with pytest.raises(ValueError, match="holds another network; names and shapes differ at"):
+        with pytest.raises(ValueError, match="holds another network: 0.weight is"):
             pruning.load(model, tmp_path / "other")
     with pytest.raises(FileNotFoundError):
         pruning.load(model, tmp_path / "nothing")

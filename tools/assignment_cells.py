@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 
 import notebooks
+from course_lib import files
 from course_lib.coursework import questions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,7 +89,7 @@ def main(arguments=None):
         except ValueError as error:
             print(error, file=sys.stderr)
             return 1
-        path.write_bytes(notebooks.as_text(notebooks.clean(notebook)).encode("utf-8"))
+        files.write_text(path, notebooks.as_text(notebooks.clean(notebook)))
         total = sum(c.metadata.get("nbgrader", {}).get("points", 0) for c in notebook.cells)
         print(f"{path}: {total} points")
     return 0

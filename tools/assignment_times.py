@@ -6,7 +6,6 @@ Each runs three times, with one thread, one after the other; close other program
 results/problem-sets.json, from which the page for instructors takes its numbers.
 """
 
-import json
 import os
 import statistics
 import sys
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+from course_lib import files
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks" / "assignments"
@@ -54,7 +55,7 @@ def main():
         runs = seconds(path)
         result[path.stem] = {"seconds": statistics.median(runs), "runs": runs}
         print(f"{path.stem}: {runs} s", flush=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8", newline="\n")
+    files.write_json(RESULT, result)
     return 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 
 import notebooks
-from course_lib import exercises
+from course_lib import exercises, files
 from course_lib.exercises import Exercise
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,7 +114,7 @@ def main(arguments=None):
         except ValueError as error:
             print(error, file=sys.stderr)
             return 1
-        path.write_bytes(notebooks.as_text(notebooks.clean(notebook)).encode("utf-8"))
+        files.write_text(path, notebooks.as_text(notebooks.clean(notebook)))
         print(f"{path}: {len(exercise_cells_of(notebook))} cells of exercises")
     return 0
 

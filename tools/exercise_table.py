@@ -21,7 +21,7 @@ import torch
 from scipy import stats
 
 import mutants
-from course_lib import exercises
+from course_lib import exercises, files
 from course_lib.exercises import Exercise, Runner, Wrong, exercise
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -155,7 +155,7 @@ def main(arguments=None):
     print("\n".join(faults))
     if not options.print:
         FILE.parent.mkdir(exist_ok=True)
-        FILE.write_text(as_text(rows), encoding="utf-8")
+        files.write_text(FILE, as_text(rows))
     return int(bool(faults))
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import nbformat
 
+from course_lib import files
+
 ROOT = Path(__file__).resolve().parents[1]
 MARKER = "# NBVAL_CHECK_OUTPUT"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -107,7 +109,7 @@ def clean_file(path):
     """Rewrite a notebook as it is committed; whether anything changed."""
     if is_clean(path):
         return False
-    path.write_bytes(cleaned_text(path).encode("utf-8"))
+    files.write_text(path, cleaned_text(path))
     return True
 
 
@@ -123,7 +125,7 @@ def run_file(path):
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
-    path.write_bytes(as_text(clean(notebook, path.name)).encode("utf-8"))
+    files.write_text(path, as_text(clean(notebook, path.name)))
 
 
 def main(arguments=None):

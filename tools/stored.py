@@ -28,7 +28,7 @@ import sklearn
 import torch
 from torch import nn
 
-from course_lib import data, networks, probes, stored, tickets
+from course_lib import data, files, networks, probes, stored, tickets
 from course_lib.data import Splits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -323,7 +323,7 @@ def clock(file: Path):
         yield
     finally:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(str(before + time.perf_counter() - start))
+        files.write_text(file, str(before + time.perf_counter() - start))
 
 
 def hardware() -> str:

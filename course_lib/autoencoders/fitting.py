@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from course_lib import files
 from course_lib.autoencoders import losses
 from course_lib.autoencoders.activations import BatchTopK, Gated
-from course_lib.autoencoders.files import read, write
 from course_lib.autoencoders.metrics import Sums
 from course_lib.autoencoders.model import SparseAutoencoder, calibrate
 from course_lib.autoencoders.resampling import resample
@@ -263,21 +263,23 @@ def _write(path, model, optimiser, silent: Tensor, settings: dict, rows: list[di
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for i, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{i}.{name}": tensor for name, tensor in state.items()}
-    write(path, tensors | {"silent": silent}, {"fit": settings, "rows": rows})
+    files.write_tensors(path, tensors | {"silent": silent}, {"fit": settings, "rows": rows})
 
 
 def _resume(path, model, optimiser, silent: Tensor, settings: dict) -> tuple[int, list[dict]]:
     """Fill model, optimiser and counts from a checkpoint; return its step and its rows."""
-    tensors, facts = read(path)
+    tensors, facts = files.read_tensors(path, of="fit")
     if "fit" not in facts:
         raise ValueError(f"{path} is not a checkpoint of fit")
     differing = [name for name in settings if settings[name] != facts["fit"].get(name)]
     if differing:
         told = ", ".join(f"{n}: {facts['fit'].get(n)} then, {settings[n]} now" for n in differing)
         raise ValueError(f"the checkpoint {path} is of another training ({told})")
-    model.load_state_dict(
-        {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
-    )
+    expected = model.state_dict() | {"silent": silent}
+    found = {n.removeprefix("model."): t for n, t in tensors.items() if n[:10] != "optimiser."}
+    files.check_tensors(f"the checkpoint {path} is of another training", found, expected)
+    del found["silent"]
+    model.load_state_dict(found)
     state: dict[int, dict] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimiser."):

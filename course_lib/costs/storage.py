@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import safetensors
-import safetensors.numpy
 import torch
 from torch import Tensor, nn
 
-from course_lib import pruning
+from course_lib import files, pruning
 
 FORMATS = ("dense", "bitmask", "csr", "coo")
 INDEX = np.int32
@@ -169,7 +167,8 @@ def save(
     weights are zero; `pruning.save` keeps masks.
 
     Raises:
-        ValueError: as `encode`.
+        ValueError: as `encode`; or as `files.whole`, with its other errors, if nothing can be
+            written there.
     """
     arrays = _others(model, dtype)
     for name, weight in pruning.weights(model).items():
@@ -177,7 +176,7 @@ def save(
         chosen = min(bytes_in, key=bytes_in.get) if format == "best" else format
         parts = encode(weight, chosen, dtype)
         arrays |= {f"{name}/{chosen}/{part}": array for part, array in parts.items()}
-    safetensors.numpy.save_file(arrays, path)
+    files.write_tensors(path, {name: torch.from_numpy(a) for name, a in arrays.items()})
 
 
 def load(model: nn.Module, path: str | Path) -> nn.Module:
@@ -187,18 +186,15 @@ def load(model: nn.Module, path: str | Path) -> nn.Module:
         ValueError: if the file is not one of `save`, or holds another network.
         FileNotFoundError: if there is no such file.
     """
-    try:
-        arrays = safetensors.numpy.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a file of costs.save: {error}") from error
+    tensors, _ = files.read_tensors(path, of="costs.save")
     state: dict[str, Tensor] = {}
     parts: dict[tuple[str, str], dict[str, np.ndarray]] = {}
-    for key, array in arrays.items():
+    for key, tensor in tensors.items():
         name, *rest = key.split("/")
         if rest:
-            parts.setdefault((name, rest[0]), {})[rest[1]] = array
+            parts.setdefault((name, rest[0]), {})[rest[1]] = tensor.numpy()
         else:
-            state[name] = torch.from_numpy(array)
+            state[name] = tensor
     try:
         shapes = {name: weight.shape for name, weight in pruning.weights(model).items()}
         for (name, format), some in parts.items():

@@ -6,7 +6,6 @@ so none stands here.
 
 import argparse
 import hashlib
-import json
 import socket
 import sqlite3
 import tempfile
@@ -20,6 +19,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 
+from course_lib import files
 from course_lib.coursework import grading, release
 from course_lib.coursework.questions import BEGIN_SOLUTION, END_SOLUTION
 from course_lib.coursework.sandbox import Limits, protection
@@ -450,7 +450,7 @@ def _faults_of_the_gradebook(course: Path, name: str, found: dict[str, Any]) -> 
 def write(result: dict[str, Any], path: str | Path) -> None:
     """Write what came of the class as JSON."""
     kept = {key: value for key, value in result.items() if key != "faults"}
-    Path(path).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    files.write_json(path, kept)
 
 
 def add_to(subparsers: argparse._SubParsersAction) -> None:

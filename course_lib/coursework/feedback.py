@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import course_lib
+from course_lib import files
 
 ELSEWHERE = '<script src="https://'
 VENDORED = Path(course_lib.__file__).resolve().parents[1] / "_build/vendor/site/vendor/mathjax"
@@ -26,7 +27,7 @@ def offline(assignment: str, student: str, notebooks: Sequence[str]) -> None:
         owner, course = notebook.parts[-3], notebook.absolute().parents[3]
         page = course / "feedback" / owner / notebook.parent.name / f"{notebook.stem}.html"
         text = readable(page.read_text(encoding="utf-8"), _mathjax(course / "feedback"))
-        page.write_text(text, encoding="utf-8")
+        files.write_text(page, text)
 
 
 def readable(page: str, mathjax: str | None) -> str:

@@ -40,6 +40,7 @@ from nbgrader.plugins import CsvExportPlugin
 from nbgrader.utils import parse_utc
 from traitlets.config import Config, PyFileConfigLoader
 
+from course_lib import files
 from course_lib.coursework import feedback, questions, running
 from course_lib.coursework.personal import checked_id
 from course_lib.coursework.release import find_programs
@@ -307,7 +308,7 @@ class _Class:
             one.notebook.cells.insert(0, head)
         self._enter(one)
         self._feedback(one.student)
-        _write(self._record(one.student), json.dumps(asdict(record), indent=1))
+        self._keep(record)
         return record
 
     def _failure(self, student: str, error: Exception) -> Record:
@@ -315,7 +316,7 @@ class _Class:
         note = f"{student}: {FAILED} ({type(error).__name__}: {error})"[:500]
         record = Record(student, self.name, "", notes=[note], failed=True)
         record.most = sum(self.points.values())
-        _write(self._record(student), json.dumps(asdict(record), indent=1))
+        self._keep(record)
         return record
 
     def export(self) -> None:
@@ -331,9 +332,9 @@ class _Class:
         place = self.recording / one.student / self.name
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        nbformat.write(one.notebook, place / f"{self.name}.ipynb")
+        files.write_text(place / f"{self.name}.ipynb", nbformat.writes(one.notebook))
         if one.handed.timestamp:
-            (place / "timestamp.txt").write_text(one.handed.timestamp, encoding="utf-8")
+            files.write_text(place / "timestamp.txt", one.handed.timestamp)
         folders = CourseDirectory(config=self.config)
         folders.root = str(self.course)
         folders.submitted_directory = f"grading/{self.recording.name}"
@@ -374,6 +375,10 @@ class _Class:
     def _handed(self, student: str) -> Handed:
         place = self.folders.format_path(self.folders.submitted_directory, student, self.name)
         return read_submission(place, self.name, self.limits)
+
+    def _keep(self, record: Record) -> None:
+        self.records.mkdir(parents=True, exist_ok=True)
+        files.write_json(self._record(record.student), asdict(record))
 
     def _record(self, student: str) -> Path:
         return self.records / f"{student}.json"
@@ -466,7 +471,7 @@ class _Run:
 def _run(result: str, blank: bool, notebook: NotebookNode, *arguments: Any) -> None:
     """Run in a submission's process: write what came of it to a file."""
     outcome = asdict(running.Outcome()) if blank else running.run(notebook, *arguments)
-    _write(Path(result), json.dumps(outcome))
+    files.write_text(result, json.dumps(outcome))
 
 
 # --- Small parts ----------------------------------------------------------------------------------
@@ -526,7 +531,7 @@ def _alone(course: Path) -> Iterator[None]:
         other = 0
     if other and other != os.getpid() and psutil.pid_exists(other):
         raise ValueError(f"process {other} grades this course now; if it does not, delete {lock}")
-    lock.write_text(str(os.getpid()))
+    files.write_text(lock, str(os.getpid()))
     try:
         yield
     finally:
@@ -542,20 +547,13 @@ def _back_up(course: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     target = place / f"gradebook-{time.strftime('%Y%m%d-%H%M%S')}.db"
     with (
+        files.whole(target) as copy,
         contextlib.closing(sqlite3.connect(source)) as old,
-        contextlib.closing(sqlite3.connect(target)) as new,
+        contextlib.closing(sqlite3.connect(copy)) as new,
     ):
         old.backup(new)
     for old_copy in sorted(place.glob("gradebook-*.db"))[:-BACKUPS]:
         old_copy.unlink()
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _start_method() -> str:

@@ -25,6 +25,7 @@ from pathlib import Path
 import nbformat
 
 import course_lib
+from course_lib import files
 from course_lib.coursework.personal import DRAWS, course_key
 from course_lib.coursework.questions import BEGIN_HIDDEN, BEGIN_SOLUTION, END_HIDDEN, END_SOLUTION
 
@@ -118,7 +119,7 @@ def make(
     key, done = _secret(folder, secret)
     config = folder / "nbgrader_config.py"
     if not config.exists():
-        config.write_text(CONFIG, encoding="utf-8")
+        files.write_text(config, CONFIG)
         done.append("wrote nbgrader_config.py")
     for name in sets:
         done += _add(name, folder, assignments, course_key(key))
@@ -150,8 +151,7 @@ def _secret(folder: Path, given: str | Path | None) -> tuple[bytes, list[str]]:
 def _write_privately(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, and never over another."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
+    files.write_bytes(path, content, new=True, private=True)
 
 
 def _add(name: str, folder: Path, assignments: Path, key: str) -> list[str]:
@@ -169,11 +169,11 @@ def _add(name: str, folder: Path, assignments: Path, key: str) -> list[str]:
             written += n
         if written != 1:
             raise ValueError(f'{name}: {written} lines `COURSE = "..."`; there must be one')
-        nbformat.write(notebook, source)
+        files.write_text(source, nbformat.writes(notebook) + "\n")
         done.append(f"wrote source/{name}")
     if not questions.exists():
         questions.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(assignments / name / "questions.py", questions)
+        files.write_bytes(questions, (assignments / name / "questions.py").read_bytes())
         done.append(f"wrote questions/{name}")
     if not released.exists():
         _nbgrader(folder, "generate_assignment", name, "--create", "--force")

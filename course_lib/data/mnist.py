@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import os
 import zlib
 from http.client import HTTPException
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from sklearn.datasets import get_data_home
 from sklearn.model_selection import train_test_split
 
+from course_lib import files
 from course_lib.checks import check_whole
 from course_lib.data.splits import Split, Splits
 
@@ -95,9 +95,7 @@ def _mnist_file(name: str, folder: Path, download: bool) -> np.ndarray:
             failures.append(f"{mirror}{name}.gz: {error}")
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f"{name}.{os.getpid()}.part"  # moved when whole: nobody reads half a file
-        part.write_bytes(packed)
-        os.replace(part, folder / f"{name}.gz")
+        files.write_bytes(folder / f"{name}.gz", packed)
         return array
     tried = f"could not be downloaded ({'; '.join(failures)})" if download else "is not downloaded"
     raise FileNotFoundError(

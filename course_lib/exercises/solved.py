@@ -1,9 +1,9 @@
 """Progress: which exercises were solved, in this session and, if asked, in a file."""
 
 import json
-import os
 from pathlib import Path
 
+from course_lib import files
 from course_lib.exercises.exercise import of_chapter
 
 FILE = "progress.json"
@@ -63,8 +63,5 @@ def forget() -> None:
 
 
 def _write() -> None:
-    if _file is None:
-        return
-    temporary = _file.with_name(_file.name + ".tmp")
-    temporary.write_text(json.dumps({"solved": sorted(_solved)}, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, _file)  # so that a half-written file never stands there
+    if _file is not None:
+        files.write_json(_file, {"solved": sorted(_solved)})

@@ -3,11 +3,11 @@
 import copy
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
+from course_lib import files
 from course_lib.pruning.layers import Masks, prunable
 from course_lib.pruning.masked import apply, remove
 from course_lib.pruning.masked import masks as masks_of
@@ -17,39 +17,37 @@ from course_lib.pruning.scores import weights
 
 
 def save(model: nn.Module, path: str | Path) -> None:
-    """Write the weights as the network uses them, and its masks, to a safetensors file."""
-    tensors = {
-        name.replace("parametrizations.", "").removesuffix(".original"): value
-        for name, value in model.state_dict().items()
-        if not _is_mask(name)
-    }
-    tensors |= weights(model)
+    """Write the weights as the network uses them, and its masks, to a safetensors file.
+
+    A mask is stored beside its weight, as booleans named `mask:` and the weight's name; one that
+    keeps all is left out.
+
+    Raises:
+        ValueError, OSError: as `files.whole`, if nothing can be written there.
+    """
+    tensors = _plain_state(model) | weights(model)
     tensors |= {"mask:" + n: m for n, m in masks_of(model).items() if not m.all()}
-    safetensors.torch.save_file({n: t.contiguous() for n, t in tensors.items()}, path)
+    files.write_tensors(path, tensors)
 
 
 def load(model: nn.Module, path: str | Path) -> nn.Module:
     """Fill a network of the same shape from a file of `save`, masks included; return it.
 
     Raises:
-        ValueError: if the file is not one of `save`, or its names and shapes are not the model's.
+        ValueError: if the file is not one of `save`, or its names, shapes and dtypes are not the
+            model's; the model stays as it was.
         FileNotFoundError: if there is no such file.
     """
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a file of pruning.save: {error}") from error
+    tensors, _ = files.read_tensors(path, of="pruning.save")
     found = {n.removeprefix("mask:"): t for n, t in tensors.items() if n.startswith("mask:")}
     state = {n: t for n, t in tensors.items() if not n.startswith("mask:")}
-    expected = {
-        name.replace("parametrizations.", "").removesuffix(".original"): tuple(value.shape)
-        for name, value in model.state_dict().items()
-        if not _is_mask(name)
+    as_masks = {
+        "mask:" + name: torch.empty_like(weight, dtype=torch.bool, device="meta")
+        for name, weight in weights(model).items()
+        if name in found
     }
-    got = {name: tuple(value.shape) for name, value in state.items()}
-    if got != expected:
-        differing = sorted(set(got.items()) ^ set(expected.items()))
-        raise ValueError(f"{path} holds another network; names and shapes differ at {differing}")
+    expected = _plain_state(model) | as_masks
+    files.check_tensors(f"{path} holds another network", tensors, expected)
     remove(model)
     model.load_state_dict(state)
     return apply(model, found)
@@ -114,5 +112,10 @@ def from_torch(model: nn.Module) -> nn.Module:
 # --- Private --------------------------------------------------------------------------------------
 
 
-def _is_mask(state_name: str) -> bool:
-    return state_name.endswith("parametrizations.weight.0.mask")
+def _plain_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state of a model by the names that it has without masks."""
+    return {
+        name.replace("parametrizations.", "").removesuffix(".original"): value
+        for name, value in model.state_dict().items()
+        if not name.endswith("parametrizations.weight.0.mask")
+    }

@@ -18,11 +18,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from course_lib import pruning, training
+from course_lib import files, pruning, training
 from course_lib.checks import is_whole
 from course_lib.data import Splits
 from course_lib.tickets.barriers import barrier
-from course_lib.tickets.files import write_bytes
 from course_lib.tickets.finding import (
     LATE,
     SCOPES,
@@ -175,7 +174,7 @@ def grid(
             # All seeds, also those that are done: so the same ones share a stack each time.
             training.replicate(job, seeds, together=together, workers=workers, progress=False)
     found = Grid(store, units, seeds, temporary)
-    write_bytes(store.folder / TABLE, found.table.to_csv(index=False).encode())
+    files.write_text(store.folder / TABLE, found.table.to_csv(index=False))
     return found
 
 

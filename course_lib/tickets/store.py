@@ -11,12 +11,13 @@ import pandas as pd
 import torch
 from torch import nn
 
+from course_lib import files
 from course_lib.data import Splits
-from course_lib.tickets.files import as_json, read, read_about, write, write_bytes
 from course_lib.tickets.finding import LATE
 from course_lib.tickets.ticket import Plan, Run, Ticket, filled
 
 SETTINGS = "settings.json"
+GRID = "tickets.grid"  # in errors
 CURVE = ("step", "train_loss", "validation_loss", "validation_accuracy")
 
 
@@ -62,21 +63,22 @@ class Store:
             about |= self.fingerprints(seed)
         path = self.path(unit, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, tensors, about)
+        files.write_tensors(path, tensors, about)
 
     def row(self, unit: Unit, seed: int) -> dict[str, Any]:
         """Return what was measured."""
-        return read_about(self.path(unit, seed))["row"]
+        return files.read_facts(self.path(unit, seed), of=GRID)["row"]
 
     def curve(self, unit: Unit, seed: int) -> pd.DataFrame:
         """Return the history of a training."""
-        tensors = read(self.path(unit, seed), "curve:")
+        tensors, _ = files.read_tensors(self.path(unit, seed), of=GRID, prefix="curve:")
         return pd.DataFrame({name: tensors[name].numpy() for name in CURVE})
 
     def model(self, unit: Unit, seed: int, when: int | str = "end") -> nn.Module:
         """Return a plain network, at the end or, dense, at one of the steps that are stored."""
         path = self.path(unit, seed)
-        return filled(self.build(seed), read(path, f"{when}:"), f"the file {path}")
+        state, _ = files.read_tensors(path, of=GRID, prefix=f"{when}:")
+        return filled(self.build(seed), state, f"the file {path}")
 
     def ticket(self, seed: int, round: int, rewind: int | str) -> Ticket:
         """Return the ticket of a round; that of round 0 keeps every weight."""
@@ -84,8 +86,8 @@ class Store:
         late = rewind in LATE
         start = self.model(before, seed) if late else self.model(DENSE, seed, rewind)
         path = self.path(Unit("ticket", rewind, round) if round else DENSE, seed)
-        step, found = self.plan.steps if late else rewind, read_about(path)["found"]
-        return Ticket(read(path, "mask:"), start, step, found)
+        masks, about = files.read_tensors(path, of=GRID, prefix="mask:")
+        return Ticket(masks, start, self.plan.steps if late else rewind, about["found"])
 
     # --- Settings ---------------------------------------------------------------------------------
 
@@ -110,15 +112,16 @@ class Store:
             "schedule": [schedule(step / self.plan.steps) for step in range(self.plan.steps)],
             **settings,
         }
-        wanted = json.loads(as_json(wanted)) | {"rewind_steps": sorted(steps)}
+        wanted = json.loads(files.as_json(wanted)) | {"rewind_steps": sorted(steps)}
         path = self.folder / SETTINGS
         if not path.exists():
-            if self.folder.exists() and any(self.folder.iterdir()):
+            there = self.folder.iterdir() if self.folder.exists() else ()
+            if not all(files.is_unfinished(file) for file in there):  # a killed call left those
                 raise ValueError(
                     f"{self.folder} holds other files: a grid takes a folder of its own"
                 )
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, as_json(wanted))
+            files.write_json(path, wanted)
             return wanted["rewind_steps"]
         stored = json.loads(path.read_text())
         kept = stored.pop("rewind_steps")
@@ -132,7 +135,7 @@ class Store:
         for seed in seeds:
             path = self.path(DENSE, seed)
             if path.exists():
-                about, now = read_about(path), self.fingerprints(seed)
+                about, now = files.read_facts(path, of=GRID), self.fingerprints(seed)
                 changed += [f"{what} of seed {seed}" for what in now if about[what] != now[what]]
         if changed:
             raise ValueError(

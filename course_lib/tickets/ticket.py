@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import safetensors
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from course_lib import networks, pruning, training
+from course_lib import files, networks, pruning, training
 from course_lib.checks import is_whole
 from course_lib.data import Splits
-from course_lib.tickets.files import read, read_about, write
 
 KIND = "lottery ticket, version 1"  # in the files of `Ticket.save`
 
@@ -154,7 +152,7 @@ class Ticket:
         """Write it to a safetensors file, at once or not at all."""
         tensors = dict(self.start.state_dict())
         tensors |= {f"mask:{name}": mask for name, mask in self.masks.items()}
-        write(path, tensors, {"kind": KIND, "step": self.step, "found": self.found})
+        files.write_tensors(path, tensors, {"kind": KIND, "step": self.step, "found": self.found})
 
     @classmethod
     def load(cls, path: str | Path, like: nn.Module) -> "Ticket":
@@ -168,10 +166,7 @@ class Ticket:
             ValueError: if the file is not one of `save`, or holds another network.
             FileNotFoundError: if there is no such file.
         """
-        try:
-            about, tensors = read_about(path), read(path)
-        except safetensors.SafetensorError as error:
-            raise ValueError(f"{path} is not a file of Ticket.save: {error}") from error
+        tensors, about = files.read_tensors(path, of="Ticket.save")
         if about.get("kind") != KIND:
             raise ValueError(f"{path} is not a file of Ticket.save: its kind is not {KIND!r}")
         state = {n: t for n, t in tensors.items() if not n.startswith("mask:")}
@@ -181,12 +176,8 @@ class Ticket:
 
 
 def filled(like: nn.Module, state: dict[str, Tensor], whose: str) -> nn.Module:
-    """Return a copy of a network with another's weights; a ValueError says where shapes differ."""
-    expected = {name: tuple(value.shape) for name, value in like.state_dict().items()}
-    got = {name: tuple(value.shape) for name, value in state.items()}
-    if got != expected:
-        differing = sorted(set(got.items()) ^ set(expected.items()))
-        raise ValueError(f"{whose} holds another network; names and shapes differ at {differing}")
+    """Return a copy of a network with another's weights; a ValueError says where they differ."""
+    files.check_tensors(f"{whose} holds another network", state, like.state_dict())
     model = copy.deepcopy(like)
     model.load_state_dict(state)
     return model
