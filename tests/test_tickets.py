@@ -141,7 +141,7 @@ def test_a_ticket_comes_back_from_its_file(build, tmp_path):
 def test_what_is_no_ticket_of_this_network_is_refused(tmp_path):
     path = tmp_path / "one.safetensors"
     a_ticket().save(path)
-    with pytest.raises(ValueError, match="holds another network: 0.weight is"):
+    with pytest.raises(ValueError, match="holds another network: 2.weight is"):
         Ticket.load(path, mlp(0, (64, 12, 8, 10)))
     pruning.save(mlp(0), path)
     with pytest.raises(ValueError, match="not a file of Ticket.save: its kind"):
