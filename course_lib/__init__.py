@@ -1,9 +1,10 @@
 """The library of *Sparse by Experiment*: each module is one subject, each function one idea.
 
 The ground floor (`data`, `networks`, `hooks`, `training`, `seeds`, `checks`, `files`, `moments`,
-`ranks`, `intervals`, `evidence`, `stored`, `display`, `figures`, `widgets`, `exercises`) is used by
-every chapter, `coursework` by the problem sets; `pruning`, `tickets` and `costs` belong to part I
-of the book, `superposition` and `autoencoders` to part II, `probes` to part IV.
+`ranks`, `intervals`, `verdicts`, `arms`, `evidence`, `stored`, `display`, `figures`, `widgets`,
+`exercises`) is used by every chapter, `coursework` by the problem sets; `pruning`, `tickets` and
+`costs` belong to part I of the book, `superposition` and `autoencoders` to part II, `probes` to
+part IV.
 """
 
 import os

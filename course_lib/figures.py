@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from course_lib import verdicts
 from course_lib.display import scrolling, show_html, true_minus
 from course_lib.evidence import Arm, t_interval
 
@@ -119,7 +120,7 @@ def mean_band(
 
 
 def forest(ax: Axes, arms: Sequence[Arm]) -> None:
-    """Draw the interval of every arm's first condition, and its threshold as a tick.
+    """Draw the interval of every arm's first condition, with a tick at each threshold.
 
     Raises:
         ValueError: if there is no arm, or their units differ.
@@ -133,7 +134,7 @@ def forest(ax: Axes, arms: Sequence[Arm]) -> None:
         ax.plot([c.interval.low, c.interval.high], [row, row], color=PALETTE[look], lw=2)
         marker = MARKERS[look]
         ax.plot([c.interval.estimate], [row], color=PALETTE[look], marker=marker, ms=7, ls="")
-        for end in c.threshold if isinstance(c.threshold, tuple) else (c.threshold,):
+        for end in verdicts.ends(c.holds, c.fails):
             ax.plot([end, end], [row - 0.35, row + 0.35], color=INK, lw=1.5)
     ax.set_yticks(range(len(arms)), [f"{arm.name} ({arm.outcome})" for arm in arms])
     ax.set_ylim(len(arms) - 0.4, -0.6)  # the first arm on top

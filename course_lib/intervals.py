@@ -5,15 +5,21 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+
+# SciPy is imported where it is needed: it takes longer than all else here.
 
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
     """An estimate, the ends of its interval, and the number of independent values behind it.
 
-    `spread` is the values' standard deviation, from which `needed_n` extrapolates; it is NaN for
-    intervals that are not of Student's t. `level` is the interval's, which `record` checks.
+    `level` is the interval's, which `evidence.record` checks. An interval of Student's t keeps its
+    `values`, one for each seed, and `spread`, their standard deviation, from which `needed_values`
+    extrapolates. For others `values` is None and `spread` is NaN.
+
+    Raises:
+        ValueError: if the estimate or an end is not finite, the lower end is above the upper one,
+            or there are not `n` values.
     """
 
     estimate: float
@@ -22,11 +28,14 @@ class Interval:
     n: int
     spread: float = math.nan
     level: float = math.nan
+    values: tuple[float, ...] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self):
-        values = (self.estimate, self.low, self.high)
-        if not all(map(math.isfinite, values)) or self.low > self.high:
+        numbers = (self.estimate, self.low, self.high)
+        if not all(map(math.isfinite, numbers)) or self.low > self.high:
             raise ValueError(f"an interval has finite ends, the lower one first; got {self}")
+        if self.values is not None and len(self.values) != self.n:
+            raise ValueError(f"values are one for each of n; got {len(self.values)} with {self}")
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
@@ -43,8 +52,30 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """
     values = _checked_values(values, level)
     mean, spread, n = float(values.mean()), float(values.std(ddof=1)), len(values)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, n, spread, level)
+    half = _half_width(spread, n, level)
+    return Interval(mean, mean - half, mean + half, n, spread, level, tuple(values.tolist()))
+
+
+def needed_values(interval: Interval, half_width: float, level: float) -> float:
+    """Return how many values a t interval needs to reach no farther than `half_width`.
+
+    The smallest n, at least 2, at the interval's spread and the given level. Infinite if
+    `half_width` is not above 0, NaN if the interval has no spread.
+    """
+    from scipy import optimize
+
+    if math.isnan(interval.spread) or half_width <= 0:
+        return math.nan if math.isnan(interval.spread) else math.inf
+
+    def excess(n: float) -> float:
+        return _half_width(interval.spread, n, level) - half_width
+
+    if excess(2) <= 0:
+        return 2
+    upper = 4.0
+    while excess(upper) > 0:
+        upper *= 2
+    return math.ceil(optimize.brentq(excess, 2, upper))
 
 
 def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
@@ -60,6 +91,8 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
             f"got {successes!r} of {n!r}"
         )
     check_level(level)
+    from scipy import stats
+
     exact = stats.binomtest(int(successes), int(n)).proportion_ci(level, method="exact")
     low, high = float(exact.low), float(exact.high)
     return Interval(successes / n, low, high, int(n), level=level)
@@ -100,6 +133,13 @@ def check_level(level: float) -> None:
     """Raise a ValueError unless a level lies between 0 and 1."""
     if not 0 < level < 1:
         raise ValueError(f"level lies between 0 and 1, for example 0.95; got {level!r}")
+
+
+def _half_width(spread: float, n: float, level: float) -> float:
+    """Return t · s / √n, with t the (1 + level)/2 quantile at n − 1 degrees of freedom."""
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + level) / 2, n - 1)) * spread / math.sqrt(n)
 
 
 def _checked_values(values: Sequence[float], level: float) -> np.ndarray:

@@ -166,7 +166,7 @@ def test_forest_draws_every_interval_with_its_threshold_and_outcome():
     figures.forest(ax, arms())
     drawn = [(tuple(line.get_xdata()), tuple(line.get_ydata())) for line in ax.lines]
     for row, arm in enumerate(arms()):
-        i, ends = arm.conditions[0].interval, arm.conditions[0].threshold
+        i, ends = arm.conditions[0].interval, arm.conditions[0].holds
         assert ((i.low, i.high), (row, row)) in drawn
         assert ((i.estimate,), (row,)) in drawn
         for end in ends if isinstance(ends, tuple) else (ends,):

@@ -3,8 +3,11 @@
 Three builds of a small book (see test_site.py): without an address, with one, and with faults.
 """
 
+import copy
+import functools
 import json
 import math
+import operator
 import re
 import sys
 from pathlib import Path
@@ -19,7 +22,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_site import CLAIM, FIGURE, Book, record
 
 import address  # tools/ is on the path: see pyproject.toml
-from course_lib import evidence, figures
+from course_lib import figures, verdicts
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "book" / "_ext"))
@@ -38,10 +41,21 @@ numbers = st.floats(-1e4, 1e4).map(lambda n: round(n, 3))
 @st.composite
 def conditions(draw):
     low, estimate, high = sorted(draw(st.lists(numbers, min_size=3, max_size=3)))
-    side = draw(st.sampled_from(list(course_forest.SIDES)))
-    limit = sorted([draw(numbers), draw(numbers)]) if side == "inside" else draw(numbers)
-    values = {"estimate": estimate, "low": low, "high": high}
-    return {"what": "a − b", "unit": "pp", "side": side, "threshold": limit, **values}
+    side = draw(st.sampled_from(list(verdicts.SIDES)))
+    pair = st.tuples(numbers, numbers).map(sorted)
+    holds, fails = (draw(pair if side == "inside" else numbers) for _ in range(2))
+    fails = draw(st.sampled_from([holds, fails]))
+    return {
+        "what": "a − b",
+        "unit": "pp",
+        "side": side,
+        "holds": holds,
+        "fails": fails,
+        "estimate": estimate,
+        "low": low,
+        "high": high,
+        "outcome": verdicts.outcome(low, high, side, holds, fails),
+    }
 
 
 def drawn(picture):
@@ -64,21 +78,13 @@ def drawn(picture):
     }
 
 
-@given(conditions())
-def test_the_outcome_of_a_condition_is_the_librarys(condition):
-    interval = evidence.Interval(condition["estimate"], condition["low"], condition["high"], 5)
-    limit = condition["threshold"]
-    limit = tuple(limit) if isinstance(limit, list) else limit
-    ours = evidence.Condition("a − b", interval, condition["side"], limit, "pp")
-    assert course_forest.own_outcome(condition) == ours.outcome
-
-
 @given(conditions(), conditions())
 def test_a_picture_shows_the_numbers(condition, other):
     """The axis read backwards gives the numbers; the interval and the shaded side the outcome."""
     axis = course_forest.Axis([condition, other])
-    outcome = course_forest.own_outcome(condition)
-    seen = drawn(course_forest.picture(axis, condition, outcome))
+    outcome = condition["outcome"]
+    seen = drawn(course_forest.picture(axis, condition))
+    assert seen["label"].endswith(f": {outcome}")
 
     def number(percent):
         share = (percent - course_forest.MARGIN) / (100 - 2 * course_forest.MARGIN)
@@ -96,7 +102,7 @@ def test_a_picture_shows_the_numbers(condition, other):
     if outcome == "holds":
         assert first - 0.02 <= low
         assert high <= last + 0.02
-    elif outcome == "fails":
+    elif outcome == "fails" and condition["fails"] == condition["holds"]:
         assert high <= first + 0.02 or low >= last - 0.02
     assert seen["role"] == "img"
 
@@ -113,23 +119,28 @@ def test_labels_of_an_axis_have_room_and_stand_in_order(found):
 
 
 def test_a_picture_says_in_words_what_it_shows():
-    also = CLAIM["arms"][1]["also"][0]
-    axis = course_forest.Axis([also])
-    seen = drawn(course_forest.picture(axis, also, "holds"))
+    condition = CLAIM["arms"][1]["conditions"][1]
+    seen = drawn(course_forest.picture(course_forest.Axis([condition]), condition))
     assert seen["label"] == (
-        "pruned − random: 3.25 pp, interval from 2.50 to 4.00, to be &gt; 0 pp: holds"
-    ).replace("&gt;", ">")
+        "pruned − random: 3.25 pp, interval from 2.50 to 4.00, "
+        "to be > 0 pp (fails below 0.5 pp): holds"
+    )
+    assert len(seen["thresholds"]) == 2
 
 
 def test_what_has_no_number_is_not_drawn():
-    empty = {"estimate": None, "low": None, "high": None, "unit": "", "threshold": None}
-    picture = course_forest.picture(course_forest.Axis([empty]), empty, "undecided")
-    assert 'aria-label="no number: undecided"' in picture
-    assert not re.search("interval|threshold|wanted|<path", picture)
+    empty = {
+        **CLAIM["arms"][1]["conditions"][0],
+        **{"estimate": None, "low": None, "high": None, "outcome": "undecided"},
+    }
+    picture = course_forest.picture(course_forest.Axis([empty]), empty)
+    assert 'aria-label="pruned − dense: no number, to be ≥ −1 pp: undecided"' in picture
+    assert not re.search('class="interval"|<path', picture)
 
 
 def test_each_unit_has_an_axis():
-    arm = {**CLAIM["arms"][1], "also": [{**CLAIM["arms"][1]["also"][0], "unit": "bytes"}]}
+    first, second = CLAIM["arms"][1]["conditions"]
+    arm = {**CLAIM["arms"][1], "conditions": [first, {**second, "unit": "bytes"}]}
     found = BeautifulSoup(course_forest.forest([arm]), "html.parser").select(".forest")
     assert [forest.select_one(".forest-scale .forest-name").get_text() for forest in found] == [
         "pruned − dense (pp)",
@@ -137,13 +148,83 @@ def test_each_unit_has_an_axis():
     ]
 
 
+def test_an_arm_that_was_left_out_says_so_in_the_ledger():
+    arm = {**CLAIM["arms"][1], "outcome": None}
+    assert course_ledger.faults({**CLAIM, "arms": [arm]}) == []
+    row = BeautifulSoup(course_ledger.arm_table([arm], "Arms"), "html.parser").tbody.tr
+    assert row.find_all("td")[-1].get_text() == "left out"
+
+
+def changed(path, value):
+    """The claim with one field changed; `path` as in "arms.1.outcome"; without it for `...`."""
+    claim = copy.deepcopy(CLAIM)
+    *inside, last = (int(p) if p.isdigit() else p for p in path.split("."))
+    found = functools.reduce(operator.getitem, inside, claim)
+    if value is ...:
+        del found[last]
+    else:
+        found[last] = value
+    return claim
+
+
+HERE = "arms.1.conditions.0"
+SHOWN = "field 'arms[1].conditions[0]."
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        ("id", "first", "field 'id' is 'first'; it must be a capital and a number, such as"),
+        ("source", " ", "field 'source' is ' '; it must be who says so"),
+        ("verdict", "true", "field 'verdict' is 'true'; it must be one of 'supported', 'not"),
+        ("rule", "most", "field 'rule' is 'most'; it must be the rule"),
+        ("follows", 1, "field 'follows' is 1; it must be the id of the older claim"),
+        ("finding", ..., "field 'finding' is missing"),
+        ("budget", "", "field 'budget' is ''; it must be what the training was given"),
+        ("seeds", [0, 1, 2, 3], "it must be a list of at least 5 whole numbers"),
+        ("seeds", [0, 1, 2, 3, True], "field 'seeds[4]' is True; it must be a whole number"),
+        ("arms", [], "field 'arms' has 0 primary arms; from 1 to 6 are allowed"),
+        ("arms", CLAIM["arms"] * 7, "field 'arms' has 7 primary arms; from 1 to 6 are allowed"),
+        ("arms", ["one"], "field 'arms[0]' is 'one'; it must be one way to try the claim"),
+        ("protocol", "0123456789ab", "field 'protocol' is '0123456789ab'; it must be the protocol"),
+        ("protocol.date", "January", "field 'protocol.date' is 'January'; it must be the day"),
+        (f"{HERE}.what", "", f"{SHOWN}what' is ''; it must be what was measured"),
+        (f"{HERE}.low", math.nan, f"{SHOWN}low' is nan; it must be the interval's lower end"),
+        (f"{HERE}.low", 7.0, f"{SHOWN}low' is 7.0, above 'high', which is -9.87"),
+        (f"{HERE}.level", 95, f"{SHOWN}level' is 95; it must be the interval's level"),
+        (f"{HERE}.side", "inside", f"{SHOWN}holds' is -1.0; it must be two finite numbers"),
+        (f"{HERE}.side", "above", f"{SHOWN}side' is 'above'; it must be where"),
+        (f"{HERE}.values", [1.0, None], f"{SHOWN}values[1]' is None; it must be a finite number"),
+        ("arms.0.conditions.0.holds", [2, -2], ".holds[0]' is 2, above 'holds[1]', which is -2"),
+    ],
+)
+def test_what_does_not_fit_the_schema_is_named_in_words(path, value, fault):
+    assert course_ledger.faults(CLAIM) == []
+    found = course_ledger.faults(changed(path, value))
+    assert any(fault in sentence for sentence in found), found
+
+
+@pytest.mark.parametrize("claim", [None, "W1", [CLAIM]])
+def test_a_claim_is_an_object(claim):
+    [fault] = course_ledger.faults(claim)
+    assert fault.startswith("the claim is ")
+
+
+def test_all_fields_of_a_claim_are_wanted():
+    arm = CLAIM["arms"][1]
+    parts = {"": CLAIM, "arms.1.": arm, f"{HERE}.": arm["conditions"][0]}
+    for where, part in {**parts, "protocol.": CLAIM["protocol"]}.items():
+        for field in part:
+            found = course_ledger.faults(changed(where + field, ...))
+            assert any(fault.endswith(f"{field}' is missing") for fault in found), where + field
+
+
 def test_colours_and_marks_are_those_of_the_figures():
     style = (ROOT / "book/static/reading.css").read_text(encoding="utf-8")
     for outcome, number in {"holds": 2, "fails": 1, "undecided": 5}.items():  # as figures.forest
         [colour] = re.findall(rf"^\.forest-{outcome} {{\n  --outcome: (\S+);", style, re.MULTILINE)
         assert colour == figures.PALETTE[number].lower()
-    assert len(set(course_forest.MARKS.values())) == 3
-    assert course_forest.VERDICTS.keys() == set(evidence.VERDICTS)
+    assert len(set(course_forest.SHAPES.values())) == 3
 
 
 # --- A chapter's numbers --------------------------------------------------------------------------
@@ -312,7 +393,7 @@ def test_the_numbers_of_the_table_are_those_of_claims_json(plain):
     [arm] = [arm for arm in claim["arms"] if arm["primary"]]
     items = row.select(".forest li")
     assert [item["class"] for item in items] == [["forest-fails"], ["forest-holds"]]
-    for item, condition in zip(items, [arm, *arm["also"]], strict=True):
+    for item, condition in zip(items, arm["conditions"], strict=True):
         estimate, low, high = course_forest.shown(
             condition["estimate"], condition["low"], condition["high"]
         )
@@ -452,12 +533,6 @@ def test_the_page_for_missing_pages_needs_no_other_file(plain, with_address):
 # --- Faults ---------------------------------------------------------------------------------------
 
 
-def test_claims_that_cannot_be_drawn_are_named():
-    assert course_ledger.faults({**CLAIM, "arms": []}) == ["field 'arms' is empty"]
-    [fault] = course_ledger.faults({**CLAIM, "verdict": "true"})
-    assert fault.startswith("field 'verdict' is 'true'; it must be one of 'supported'")
-
-
 @pytest.mark.slow
 def test_faults_fail_the_build(tmp_path):
     book = Book(tmp_path / "book")
@@ -476,7 +551,7 @@ def test_faults_fail_the_build(tmp_path):
     result = book.build()
     assert result.code != 0, result.log
     for pattern in (
-        r"claim 'Z1': field 'arms' is empty",
+        r"claim 'Z1': field 'arms' has 0 primary arms; from 1 to 6 are allowed",
         r"claim 'Z2': field 'verdict' is 'perhaps'; it must be one of",
         r"home.*the map lacks notebooks/02_two",
         r"home.*the map lacks notebooks/01_half",

@@ -4,6 +4,7 @@ All builds are plain `jupyter-book build -W -n --keep-going .` in small copies o
 `_config.yml`, extensions, styles and bibliography, with tiny pages, notebooks and library.
 """
 
+import copy
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from jsonschema import Draft202012Validator
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parents[1]
@@ -68,47 +70,74 @@ CLAIM = {
     "chapter": "01_one",
     "criterion": "lower(change) ≥ −1 pp",
     "run": "live",
+    "rule": "each",
+    "follows": None,
     "seeds": [0, 1, 2, 3, 4],
     "verdict": "not supported",
     "reason": "Fails (1): first arm.",
+    "finding": None,
+    "budget": None,
     "arms": [
         {
             "name": "second arm",
             "primary": False,
-            "estimate": 0.5,
-            "low": -0.25,
-            "high": 1.25,
-            "unit": "pp",
-            "threshold": [-2.0, 2.0],
-            "side": "inside",
             "outcome": "holds",
+            "note": "",
+            "conditions": [
+                {
+                    "what": "all − dense",
+                    "estimate": 0.5,
+                    "low": -0.25,
+                    "high": 1.25,
+                    "n": 5,
+                    "level": 0.95,
+                    "side": "inside",
+                    "holds": [-2.0, 2.0],
+                    "fails": [-2.0, 2.0],
+                    "unit": "pp",
+                    "outcome": "holds",
+                    "values": None,
+                }
+            ],
         },
         {
             "name": "first arm",
             "primary": True,
-            "what": "pruned − dense",
-            "estimate": -12.34,
-            "low": -15.5,
-            "high": -9.87,
-            "unit": "pp",
-            "threshold": -1.0,
-            "side": ">=",
             "outcome": "fails",
-            "also": [
+            "note": "",
+            "conditions": [
+                {
+                    "what": "pruned − dense",
+                    "estimate": -12.34,
+                    "low": -15.5,
+                    "high": -9.87,
+                    "n": 5,
+                    "level": 0.95,
+                    "side": ">=",
+                    "holds": -1.0,
+                    "fails": -1.0,
+                    "unit": "pp",
+                    "outcome": "fails",
+                    "values": [-12.0, -14.5, -9.5, -13.2, -12.5],
+                },
                 {
                     "what": "pruned − random",
                     "estimate": 3.25,
                     "low": 2.5,
                     "high": 4.0,
-                    "unit": "pp",
-                    "threshold": 0,
+                    "n": 5,
+                    "level": 0.95,
                     "side": ">",
+                    "holds": 0,
+                    "fails": 0.5,
+                    "unit": "pp",
                     "outcome": "holds",
-                }
+                    "values": None,
+                },
             ],
         },
     ],
-    "protocol": "0123456789ab",
+    "protocol": {"hash": "0123456789ab", "date": None},
     "platform": "Linux x86_64",
 }
 
@@ -186,6 +215,8 @@ class Book:
         self.write("book/references.md", REFERENCES)
         self.write("constraints.txt", "example==1.0\n")
         self.write("course_lib/__init__.py", "")
+        for name in ("verdicts.py", "claims.schema.json"):  # which the ledger takes from there
+            shutil.copy(ROOT / "course_lib" / name, folder / "course_lib")
         self.write("course_lib/alpha.py", "from course_lib import gamma\n")
         self.write("course_lib/beta.py", "")
         self.write("course_lib/gamma.py", "")
@@ -347,6 +378,16 @@ def test_claims_json(first):
     assert "id='claim-Z1'" in first.pages["notebooks/01_one.html"]
 
 
+def test_claims_json_fits_the_schema_beside_it(first):
+    schema = first.json["claims.schema.json"]
+    assert schema == json.loads((ROOT / "course_lib/claims.schema.json").read_text("utf-8"))
+    Draft202012Validator(schema).validate(first.json["claims.json"])
+    for wrong in ({"href": None}, {"verdict": "true"}, {"id": "first"}, {"also": []}):
+        claims = [first.json["claims.json"][0] | wrong]
+        assert not Draft202012Validator(schema).is_valid(claims), wrong
+    assert not Draft202012Validator(schema).is_valid([CLAIM]), "without its address"
+
+
 def test_timings_json(first, text_edited):
     seconds = first.json["timings.json"]
     assert sorted(seconds) == ["notebooks/01_one", "notebooks/02_two"]
@@ -373,8 +414,8 @@ def test_ledger_page(first):
     ]
     assert rows == [  # an arm's name and outcome stand once, beside all its conditions
         ["first arm", "pruned − dense", "−12.3 pp", "[−15.5, −9.9]", "≥ −1 pp", "✗ fails"],
-        ["pruned − random", "3.25 pp", "[2.50, 4.00]", "> 0 pp"],
-        ["second arm", "", "0.50 pp", "[−0.25, 1.25]", "in [−2, 2] pp", "✓ holds"],
+        ["pruned − random", "3.25 pp", "[2.50, 4.00]", "> 0 pp (fails below 0.5 pp)"],
+        ["second arm", "all − dense", "0.50 pp", "[−0.25, 1.25]", "inside [−2, 2] pp", "✓ holds"],
     ]
     assert [row[0] for row in rows if entry.find("details").find(string=row[0])] == ["second arm"]
     targets = {link["href"] for link in entry.find_all("a")}
@@ -556,9 +597,12 @@ def unknown_paper(book):
 
 
 def malformed_claim(book):
-    arm = {**CLAIM["arms"][1], "outcome": "perhaps"}
-    claim = {**CLAIM, "verdict": "true", "seeds": "five", "arms": [arm]}
+    claim = copy.deepcopy(CLAIM) | {"verdict": "true", "seeds": "five"}
     del claim["reason"]
+    claim["arms"][1]["outcome"] = "perhaps"
+    claim["arms"][1]["also"] = []
+    claim["arms"][1]["conditions"][0]["holds"] = None
+    claim["arms"][0]["conditions"][0]["fails"] = 2.0
     book.add_notebook("01_one", notebook("one", record(claim)))
 
 
@@ -578,7 +622,10 @@ FAULTS = {
         r"01_one: claim 'Z1': field 'verdict' is 'true'",
         r"01_one: claim 'Z1': field 'seeds' is 'five'",
         r"01_one: claim 'Z1': field 'reason' is missing",
-        r"01_one: claim 'Z1': field 'arms\[0\]\.outcome' is 'perhaps'",
+        r"01_one: claim 'Z1': field 'arms\[1\]\.outcome' is 'perhaps'",
+        r"field 'arms\[1\]\.also' is not one that the schema knows",
+        r"field 'arms\[1\]\.conditions\[0\]\.holds' is None; it must be a finite number",
+        r"field 'arms\[0\]\.conditions\[0\]\.fails' is 2\.0; it must be two finite numbers",
     ],
     claim_twice: [r"02_two: claim 'Z1': field 'id' is taken already, in notebooks/01_one"],
 }

@@ -12,17 +12,11 @@ The table is complete without JavaScript; `claims.js` adds the filter, on pages 
 import math
 from html import escape
 
-VERDICTS = {  # with the sign that stands beside the word, so that colour is never needed
-    "supported": "✓",
-    "not supported": "✗",
-    "conditional": "◐",
-    "vacuous": "∅",
-    "inconclusive": "?",
-}
-OUTCOMES = {"holds": "✓", "fails": "✗", "undecided": "?"}
-SIDES = {">": "> {}", ">=": "≥ {}", "<": "< {}", "<=": "≤ {}", "inside": "in {}"}
+from course_lib import verdicts
+from course_lib.verdicts import MARKS, VERDICTS
+
 # The marks of `figures.forest`: a triangle, a square, a cross.
-MARKS = {
+SHAPES = {
     "holds": '<path class="solid" d="M0-5.5 5 4H-5Z"/>',
     "fails": '<path class="solid" d="M-4-4H4V4H-4Z"/>',
     "undecided": '<path d="M-4-4 4 4M-4 4 4-4"/>',
@@ -45,32 +39,27 @@ def shown(*values):
 
 
 def numbers(condition):
-    """Estimate with its unit, interval and threshold of a condition."""
+    """Estimate with its unit, interval and what is asked of a condition."""
     unit = f" {escape(condition['unit'])}" if condition["unit"] else ""
-    estimate, low, high = shown(condition["estimate"], condition["low"], condition["high"])
-    limit = condition["threshold"]
-    if isinstance(limit, list):
-        limit = "[" + ", ".join(f"{end:g}" for end in limit) + "]"
-    elif limit is not None:
-        limit = f"{limit:g}"
-    if limit is not None:
-        side = SIDES.get(condition.get("side"), "{}")
-        limit = escape(side.format(limit.replace("-", "−"))) + unit
-    return [estimate + unit, f"[{low}, {high}]", limit or "–"]
+    estimate, low, high = shown(condition["estimate"], *ends(condition))
+    return [estimate + unit, f"[{low}, {high}]", asked(condition)]
 
 
-def in_words(condition, outcome):
+def asked(condition):
+    """Where the interval must lie: "≥ −1 pp", as HTML."""
+    return escape(verdicts.in_words(*(condition[f] for f in ("side", "holds", "fails", "unit"))))
+
+
+def described(condition):
     """What a picture shows: "−2.8 pp, interval from −4.6 to −1.0, to be ≥ −1 pp: fails"."""
     estimate, _, limit = numbers(condition)
-    _, low, high = shown(condition["estimate"], condition["low"], condition["high"])
-    measured = condition.get("what", "")
+    _, low, high = shown(condition["estimate"], *ends(condition))
     return "".join(
         [
-            f"{escape(measured)}: " if measured else "",
+            f"{escape(condition['what'])}: ",
             estimate if condition["estimate"] is not None else "no number",
             f", interval from {low} to {high}" if None not in ends(condition) else "",
-            f", to be {limit}" if condition["threshold"] is not None else "",
-            f": {outcome}",
+            f", to be {limit}: {condition['outcome']}",
         ]
     )
 
@@ -79,7 +68,7 @@ def verdict_badge(verdict):
     kind = verdict.replace(" ", "-")
     return (
         f'<span class="course-verdict verdict-{kind}">'
-        f'<span aria-hidden="true">{VERDICTS[verdict]}</span> {verdict}</span>'
+        f'<span aria-hidden="true">{MARKS[verdict]}</span> {verdict}</span>'
     )
 
 
@@ -88,29 +77,8 @@ def ends(condition):
 
 
 def limits(condition):
-    """The one or two numbers of a threshold; none if there is no threshold."""
-    limit = condition["threshold"]
-    return limit if isinstance(limit, list) else [] if limit is None else [limit]
-
-
-def own_outcome(condition):
-    """The outcome of one condition, by the rule of `course_lib.evidence.Condition`.
-
-    The ledger stores the outcome of an arm, which several conditions may have decided together.
-    """
-    low, high = ends(condition)
-    side, limit = condition.get("side"), limits(condition)
-    if None in (low, high) or not limit or side not in SIDES:
-        return "undecided"
-    first, last = limit[0], limit[-1]
-    holds, fails = {
-        ">": (low > first, high <= first),
-        ">=": (low >= first, high < first),
-        "<": (high < first, low >= first),
-        "<=": (high <= first, low > first),
-        "inside": (first <= low and high <= last, high < first or low > last),
-    }[side]
-    return "holds" if holds else "fails" if fails else "undecided"
+    """The numbers at which strokes stand: one threshold or more, each once."""
+    return verdicts.ends(condition["holds"], condition["fails"])
 
 
 # --- The drawing ----------------------------------------------------------------------------
@@ -146,35 +114,29 @@ class Axis:
 
 
 def wanted(axis, condition):
-    """The part of the axis, from and to, where the claim would hold; None if that is not known."""
-    limit, side = limits(condition), condition.get("side")
-    if not limit or side not in SIDES:
-        return None
+    """The part of the axis, from and to, where the claim would hold."""
+    side, holds = condition["side"], condition["holds"]
     if side == "inside":
-        return axis.at(limit[0]), axis.at(limit[1])
-    return (axis.at(limit[0]), 100) if ">" in side else (0, axis.at(limit[0]))
+        return axis.at(holds[0]), axis.at(holds[1])
+    return (axis.at(holds), 100) if ">" in side else (0, axis.at(holds))
 
 
 def line(x1, x2, y1, y2, kind):
     return f'<line class="{kind}" x1="{x1:.2f}%" x2="{x2:.2f}%" y1="{y1}" y2="{y2}"/>'
 
 
-def picture(axis, condition, outcome):
+def picture(axis, condition):
     """One interval, as SVG."""
-    parts = []
-    if (region := wanted(axis, condition)) is not None:
-        left, right = region
-        parts.append(
-            f'<rect class="wanted" x="{left:.2f}%" width="{right - left:.2f}%" height="100%"/>'
-        )
+    left, right = wanted(axis, condition)
+    parts = [f'<rect class="wanted" x="{left:.2f}%" width="{right - left:.2f}%" height="100%"/>']
     parts += [line(axis.at(n), axis.at(n), 0, "100%", "threshold") for n in limits(condition)]
     if None not in ends(condition):
         low, high = (axis.at(end) for end in ends(condition))
         parts.append(line(low, high, "50%", "50%", "interval"))
     if condition["estimate"] is not None:
-        x = axis.at(condition["estimate"])
-        parts.append(f'<svg x="{x:.2f}%" y="50%" overflow="visible">{MARKS[outcome]}</svg>')
-    label = in_words(condition, outcome)
+        x, shape = axis.at(condition["estimate"]), SHAPES[condition["outcome"]]
+        parts.append(f'<svg x="{x:.2f}%" y="50%" overflow="visible">{shape}</svg>')
+    label = described(condition)
     return f'<svg class="forest-arm" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
@@ -192,26 +154,22 @@ def forest(arms):
     """The primary arms of a claim, each condition on a line; an axis of its own for each unit."""
     rows = {}
     for arm in arms:
-        conditions = [arm, *arm.get("also", [])]
-        for place, condition in enumerate(conditions):
-            name = arm["name"]
-            if len(conditions) > 1:
-                name = f"{name}: {condition.get('what') or place + 1}"
-            alone = len(conditions) == 1 or place > 0
-            outcome = condition["outcome"] if alone else own_outcome(condition)
-            rows.setdefault(condition["unit"], []).append((name, condition, outcome))
+        for condition in arm["conditions"]:
+            several = len(arm["conditions"]) > 1
+            name = f"{arm['name']}: {condition['what']}" if several else arm["name"]
+            rows.setdefault(condition["unit"], []).append((name, condition))
     return "".join(forest_of_unit(unit, found) for unit, found in rows.items())
 
 
 def forest_of_unit(unit, rows):
-    axis = Axis([condition for _, condition, _ in rows])
+    axis = Axis([condition for _, condition in rows])
     items = "".join(
-        f'<li class="forest-{outcome}"><span class="forest-name">'
-        f'<span class="forest-sign" aria-hidden="true">{OUTCOMES[outcome]}</span>'
-        f"{escape(name)}</span>{picture(axis, condition, outcome)}</li>"
-        for name, condition, outcome in rows
+        f'<li class="forest-{condition["outcome"]}"><span class="forest-name">'
+        f'<span class="forest-sign" aria-hidden="true">{MARKS[condition["outcome"]]}</span>'
+        f"{escape(name)}</span>{picture(axis, condition)}</li>"
+        for name, condition in rows
     )
-    measured = {condition.get("what", "") for _, condition, _ in rows}
+    measured = {condition["what"] for _, condition in rows}
     what = measured.pop() if len(measured) == 1 else ""
     label = f"{what} ({unit})" if what and unit else what or unit
     return (
@@ -292,7 +250,7 @@ def summary_table(found):
     legend = ", ".join(
         f'<span class="forest-{outcome}"><svg class="forest-key" aria-hidden="true">'
         f'<svg x="50%" y="50%" overflow="visible">{mark}</svg></svg> {outcome}</span>'
-        for outcome, mark in MARKS.items()
+        for outcome, mark in SHAPES.items()
     )
     # Roles are spelled out: on a narrow screen the rows are no table to the style sheet.
     return f"""

@@ -2,8 +2,9 @@
 
 `evidence.record(...)` displays a verdict and puts the claim into the metadata of that output. After
 each notebook is read, its executed copy is searched for such outputs. Directives then write the
-ledger page and the summary, and `claims.json` and `timings.json` are put beside the pages. No
-number of the ledger is typed anywhere.
+ledger page and the summary, and `claims.json` and `timings.json` are put beside the pages, with
+`claims.schema.json`, which says what a claim must look like. No number of the ledger is typed
+anywhere.
 
 Directives, for pages in `book/`:
 
@@ -17,19 +18,23 @@ import hashlib
 import json
 import math
 import re
+import shutil
 from html import escape
 from pathlib import Path
 
 import nbformat
-from course_forest import OUTCOMES, VERDICTS, numbers, summary_table, verdict_badge
+from course_forest import numbers, summary_table, verdict_badge
 from course_links import entry_link, known_papers, title
 from docutils import nodes
 from docutils.parsers.rst import directives
+from jsonschema import Draft202012Validator, validators
 from jupyter_cache import get_cache
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx import addnodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+
+from course_lib.verdicts import MARKS, MAX_PRIMARY, SCHEMA
 
 logger = logging.getLogger(__name__)
 
@@ -37,88 +42,58 @@ logger = logging.getLogger(__name__)
 # --- What a claim must look like ------------------------------------------------------------
 
 
-def text(value):
-    return isinstance(value, str) and value.strip() != ""
-
-
-def number(value):
+def number(checker, value):
+    """A number of JSON, which knows no NaN and no infinity."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and math.isfinite(value)
 
 
-def number_or_none(value):
-    return value is None or number(value)
-
-
-def threshold(value):
-    """A limit, or two for "inside"."""
-    pair = isinstance(value, list) and len(value) == 2 and all(map(number, value))
-    return pair or number_or_none(value)
-
-
-CLAIM_FIELDS = {
-    "id": (lambda v: text(v) and re.fullmatch(r"[A-Z]\d+[a-z]?", v), "a capital and a number"),
-    "claim": (text, "a sentence"),
-    "source": (text, "who says so"),
-    "chapter": (text, "a chapter"),
-    "criterion": (text, "a sentence"),
-    "run": (lambda v: v in ("live", "stored"), "'live' or 'stored'"),
-    "seeds": (
-        lambda v: isinstance(v, list) and v and all(type(seed) is int for seed in v),
-        "a list of whole numbers",
-    ),
-    "verdict": (lambda v: v in VERDICTS, "one of " + ", ".join(map(repr, VERDICTS))),
-    "reason": (text, "a sentence"),
-    "arms": (lambda v: isinstance(v, list) and all(isinstance(a, dict) for a in v), "a list"),
-    "protocol": (text, "the hash of the protocol"),
-    "platform": (text, "a platform"),
-}
-CONDITION_FIELDS = {
-    "estimate": (number_or_none, "a finite number or null"),
-    "low": (number_or_none, "a finite number or null"),
-    "high": (number_or_none, "a finite number or null"),
-    "unit": (lambda v: isinstance(v, str), "a string, empty if there is no unit"),
-    "threshold": (threshold, "a finite number, two of them, or null"),
-    "outcome": (lambda v: v in OUTCOMES, "one of " + ", ".join(map(repr, OUTCOMES))),
-}
-# An arm is its first condition; further ones, which it must meet too, stand in `also`.
-ARM_FIELDS = {
-    "name": (text, "a name"),
-    "primary": (lambda v: isinstance(v, bool), "true or false"),
-    **CONDITION_FIELDS,
-}
+LEDGER = json.loads(SCHEMA.read_text(encoding="utf-8"))
+ONE_CLAIM = {"$ref": "#/$defs/claim", "$defs": LEDGER["$defs"]}
+Strict = validators.extend(
+    Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", number)
+)
 
 
 def faults(claim):
-    """What is wrong with a claim, one sentence a fault; an empty list if nothing is."""
-    if not isinstance(claim, dict):
-        return [f"the claim is {claim!r}, not a dictionary"]
-    found = _faults(claim, CLAIM_FIELDS, "")
-    arms = claim.get("arms")
-    if isinstance(arms, list) and arms and all(isinstance(arm, dict) for arm in arms):
-        for index, arm in enumerate(arms):
-            found += _faults(arm, ARM_FIELDS, f"arms[{index}].")
-            for place, condition in enumerate(arm.get("also", [])):
-                found += _faults(condition, CONDITION_FIELDS, f"arms[{index}].also[{place}].")
-        primary = sum(arm.get("primary") is True for arm in arms)
-        if not 1 <= primary <= 6:
-            found.append(f"field 'arms' has {primary} primary arms; from 1 to 6 are allowed")
-    elif arms == []:
-        found.append("field 'arms' is empty")
-    return found
+    """What does not fit the schema, one sentence a fault; an empty list if all does."""
+    errors = sorted(Strict(ONE_CLAIM).iter_errors(claim), key=lambda e: list(map(str, e.path)))
+    if errors:
+        found = [fault for error in errors for fault in in_sentences(error)]
+        return list(dict.fromkeys(found))
+    return [  # what no schema can say: which of two numbers is the larger one
+        f"field 'arms[{a}].conditions[{c}].{low}' is {first}, above '{high}', which is {second}"
+        for a, arm in enumerate(claim["arms"])
+        for c, condition in enumerate(arm["conditions"])
+        for low, high, first, second in in_order_of_size(condition)
+        if first is not None and second is not None and first > second
+    ]
 
 
-def _faults(values, fields, where):
-    found = []
-    for field, (good, wanted) in fields.items():
-        if field not in values:
-            found.append(f"field '{where}{field}' is missing")
-        elif not good(values[field]):
-            found.append(f"field '{where}{field}' is {values[field]!r}; it must be {wanted}")
-    low, high = values.get("low"), values.get("high")
-    if number(low) and number(high) and low > high:
-        found.append(f"field '{where}low' is {low}, above '{where}high', which is {high}")
-    return found
+def in_order_of_size(condition):
+    """Pairs of which the first may not be above the second: their names, their numbers."""
+    yield "low", "high", condition["low"], condition["high"]
+    if condition["side"] == "inside":
+        for name in ("holds", "fails"):
+            yield f"{name}[0]", f"{name}[1]", *condition[name]
+
+
+def in_sentences(error):
+    """A fault in words; a missing or unknown field by its name."""
+    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+    where = where.removeprefix(".")
+    inside = f"{where}." if where else ""
+    value, schema = error.instance, error.schema
+    if error.validator == "required":
+        return [f"field '{inside}{f}' is missing" for f in schema["required"] if f not in value]
+    if error.validator == "additionalProperties":
+        unknown = [field for field in value if field not in schema["properties"]]
+        return [f"field '{inside}{field}' is not one that the schema knows" for field in unknown]
+    name = f"field '{where}'" if where else "the claim"
+    if error.validator in ("contains", "maxContains"):
+        primary = sum(isinstance(arm, dict) and arm.get("primary") is True for arm in value)
+        return [f"{name} has {primary} primary arms; from 1 to {MAX_PRIMARY} are allowed"]
+    return [f"{name} is {value!r:.200}; it must be {schema['description']}"]
 
 
 # --- Collecting -----------------------------------------------------------------------------
@@ -271,15 +246,16 @@ class ChapterFigure(SphinxDirective):
 
 def arm_rows(arm):
     """A row for each condition of an arm; its name and outcome stand once, beside all of them."""
-    conditions = [arm, *arm.get("also", [])]
-    note = f'<br><span class="course-note">{escape(arm["note"])}</span>' if arm.get("note") else ""
+    conditions = arm["conditions"]
+    note = f'<br><span class="course-note">{escape(arm["note"])}</span>' if arm["note"] else ""
     span = f' rowspan="{len(conditions)}"' if len(conditions) > 1 else ""
     name = f'<th scope="row"{span}>{escape(arm["name"])}{note}</th>'
-    outcome = f"<td{span}>{OUTCOMES[arm['outcome']]} {arm['outcome']}</td>"
+    outcome = f"{MARKS[arm['outcome']]} {arm['outcome']}" if arm["outcome"] else "left out"
+    outcome = f"<td{span}>{outcome}</td>"
     rows = []
     for index, condition in enumerate(conditions):
         cells = "".join(f"<td>{cell}</td>" for cell in numbers(condition))
-        measured = f"<td>{escape(condition.get('what', ''))}</td>"
+        measured = f"<td>{escape(condition['what'])}</td>"
         row = measured + cells
         rows.append(f"<tr>{name + row + outcome if index == 0 else row}</tr>")
     return "".join(rows)
@@ -334,7 +310,7 @@ def ledger_entry(claim, href, source):
 <dt>Who says so</dt><dd>{source}</dd>
 <dt>An arm holds if</dt><dd>{safe["criterion"]}</dd>
 <dt>Run</dt><dd>{ran}; {seeds_in_words(claim["seeds"])}; {escape(claim["platform"])};
-protocol <code>{escape(claim["protocol"])}</code></dd>
+protocol <code>{escape(claim["protocol"]["hash"])}</code></dd>
 </dl>
 {arm_table(primary, f"Arms of {claim['id']}")}{explored}
 <p><a href="{escape(href)}">The cell that made this verdict</a></p>
@@ -410,6 +386,7 @@ def write_json(app, exception):
     for name, content in (("claims.json", claims), ("timings.json", seconds)):
         written = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         Path(app.outdir, name).write_text(written, encoding="utf-8")
+    shutil.copyfile(SCHEMA, Path(app.outdir, SCHEMA.name))
 
 
 def setup(app):
@@ -425,4 +402,4 @@ def setup(app):
     app.connect("env-check-consistency", check_duplicates)
     app.connect("doctree-resolved", fill)
     app.connect("build-finished", write_json)
-    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 2}
