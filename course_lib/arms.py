@@ -49,7 +49,7 @@ class Condition:
 
     @property
     def asked(self) -> str:
-        """Say where the interval must lie: "≥ −1 pp"."""
+        """Say in words where the interval must lie, such as "≥ −1 pp"."""
         return verdicts.in_words(self.side, self.holds, self.fails, self.unit)
 
     def __str__(self) -> str:
