@@ -91,25 +91,8 @@ def features(
         ValueError: if `p_zero` is outside its range or differs within a pair, `n` is odd with
             pairs, or `pairs` is another word.
     """
-    p = torch.as_tensor(p_zero, dtype=torch.float32)
-    if not ((p >= 0) & (p < 1)).all() or p.shape not in ((), (1,), (n,)):
-        raise ValueError(f"p_zero must lie in [0, 1), one number or {n} of them; got {p_zero}")
-    if pairs not in PAIRS:
-        raise ValueError(f"pairs is one of {', '.join(PAIRS)}; got {pairs!r}")
-    u = torch.rand(rows, n, generator=draw)
-    if pairs == "independent":
-        return u.sub_(p).div_(1 - p).relu_()  # where u > p, it is uniform in [0, 1] again
-    p = p.expand(n)
-    if n % 2 or not torch.equal(p[::2], p[1::2]):
-        raise ValueError(f"pairs need an even n, and one p_zero for both; got n={n}, {p_zero}")
-    gate, on = torch.rand(rows, n // 2, generator=draw), 1 - p[::2]
-    first = gate < on
-    second = first
-    if pairs == "anticorrelated":
-        if (on > 0.5).any():
-            raise ValueError(f"of a pair that is never both present, p_zero ≥ ½; got {p_zero}")
-        second = (gate >= on) & (gate < 2 * on)
-    return u * torch.stack([first, second], dim=2).flatten(1)
+    p = _checked_p_zero(p_zero, n, pairs)
+    return _present(_uniform(rows, n, pairs, draw), p, pairs, out=torch.empty(rows, n))
 
 
 def loss(model: ToyModels, x: Tensor, importance: float | Tensor = 1.0) -> Tensor:
@@ -174,6 +157,66 @@ def held_out(
 
 
 # --- Training -------------------------------------------------------------------------------------
+
+
+class Gradients:
+    """The gradient of `loss` in closed form, by the chain rule, in buffers that are used again.
+
+    With h = hid(W x) and x̂ = out(Wᵀ h + b), of one model and B inputs, row by row:
+
+    - g = (2 / B) I ⊙ (x̂ − x), zero where out is a ReLU and x̂ is 0: the loss by Wᵀ h + b;
+    - the loss by b is Σ g, over the inputs;
+    - W stands in the model twice. On the way out it has Σ h gᵀ, on the way in Σ (W g) xᵀ, where
+      W g is zero where hid is a ReLU and h is 0; the gradient is their sum.
+
+    Autograd finds the same numbers, with more copies of the inputs.
+
+    Args:
+        model: S models. Their parameters are read anew at each call.
+        rows: B, the inputs of each model in one call.
+        importance: as in `loss`.
+
+    Attributes:
+        W: the loss by W `(S, m, n)`, of the call before.
+        b: the loss by b `(S, n)`.
+    """
+
+    def __init__(self, model: ToyModels, rows: int, importance: float | Tensor = 1.0):
+        _check_count("rows", rows)
+        self.model = model
+        W, b = model.W.detach(), model.b.detach()
+        S, m, n = W.shape
+        self.W, self.b = torch.empty_like(W), torch.empty_like(b)
+        self._scale = _weights(importance, W) / rows * 2
+        self._parameters = W, W.transpose(1, 2), b.unsqueeze(1)  # the same memory
+        self._out, self._error, self._g = (W.new_empty(S, rows, n) for _ in range(3))
+        self._h, self._h_g = (W.new_empty(S, rows, m) for _ in range(2))
+        self._way_in = W.new_empty(S, n, m)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Set `W` and `b` for inputs `(S, B, n)`; return each model's loss, `(S,)`."""
+        W, Wt, b = self._parameters
+        h, out, error, g, h_g = self._h, self._out, self._error, self._g, self._h_g
+        torch.bmm(x, Wt, out=h)
+        if self.model.hidden == "relu":
+            h.relu_()
+        torch.baddbmm(b, h, W, out=out)
+        if self.model.output == "relu":
+            out.relu_()
+        torch.sub(out, x, out=error)
+        torch.mul(error, self._scale, out=g)
+        loss = torch.linalg.vecdot(g.flatten(1), error.flatten(1)) / 2
+        if self.model.output == "relu":
+            _zero_where_off(g, out)
+        torch.sum(g, 1, out=self.b)
+        torch.bmm(g, Wt, out=h_g)
+        if self.model.hidden == "relu":
+            _zero_where_off(h_g, h)
+        torch.bmm(h.transpose(1, 2), g, out=self.W)
+        torch.bmm(x.transpose(1, 2), h_g, out=self._way_in)
+        self.W.add_(self._way_in.transpose(1, 2))
+        return loss
 
 
 def fit(
@@ -246,26 +289,27 @@ def fit(
     device = torch.device(device) if device is not None else default_device()
     model.to(device)
     weight = weight.to(device)
+    mask = None if mask is None else mask.to(model.W)
     fused = device.type in ("cpu", "cuda")
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=fused)
     batches = _batches(model.seeds, p, n, batch_size, pairs)
-    history = []
+    gradients = Gradients(model, batch_size, weight)
+    model.W.grad, model.b.grad = gradients.W, gradients.b  # which each step overwrites
+    losses = torch.empty(steps, S, device=device)
     for step in range(steps):
         if schedule is not None:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate * schedule(step / steps)
-        each = loss(model, next(batches).to(device), weight)  # (S,)
-        optimiser.zero_grad()
-        each.sum().backward()
+        losses[step] = gradients(next(batches).to(device))
         optimiser.step()
         if mask is not None:
-            _keep(model, mask.to(device))
+            _keep(model, mask)
         if nonzeros is not None:
             done = min((step + 1) / (anneal * steps), 1.0) if anneal else 1.0
             allowed = round(m * n + (nonzeros - m * n) * done)
             _keep(model, largest(model.W.detach().abs(), allowed, least=least))
-        history.append(each.detach())
-    losses = torch.stack(history).cpu()
+    model.zero_grad()
+    losses = losses.cpu()
     if not torch.isfinite(losses).all():
         raise FloatingPointError(
             f"the loss is not finite; a smaller learning rate than {learning_rate} may help"
@@ -434,17 +478,66 @@ def _of_each(p_zero: float | Tensor, S: int, n: int) -> Tensor:
     return p if p.ndim == 2 else p.expand(S).unsqueeze(1)
 
 
+def _checked_p_zero(p_zero: float | Tensor, n: int, pairs: str) -> Tensor:
+    """Return one model's probabilities of zero, `()`, `(1,)` or `(n,)`."""
+    p = torch.as_tensor(p_zero, dtype=torch.float32)
+    if not ((p >= 0) & (p < 1)).all() or p.shape not in ((), (1,), (n,)):
+        raise ValueError(f"p_zero must lie in [0, 1), one number or {n} of them; got {p_zero}")
+    if pairs not in PAIRS:
+        raise ValueError(f"pairs is one of {', '.join(PAIRS)}; got {pairs!r}")
+    if pairs == "independent":
+        return p
+    p = p.expand(n)
+    if n % 2 or not torch.equal(p[::2], p[1::2]):
+        raise ValueError(f"pairs need an even n, and one p_zero for both; got n={n}, {p_zero}")
+    if pairs == "anticorrelated" and (p < 0.5).any():
+        raise ValueError(f"of a pair that is never both present, p_zero ≥ ½; got {p_zero}")
+    return p
+
+
+def _uniform(rows: int, n: int, pairs: str, draw: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    """Draw what `_present` makes inputs of: for each feature, and for each pair if there are."""
+    u = torch.rand(rows, n, generator=draw)
+    return u, None if pairs == "independent" else torch.rand(rows, n // 2, generator=draw)
+
+
+def _present(drawn: tuple[Tensor, Tensor | None], p: Tensor, pairs: str, *, out: Tensor) -> Tensor:
+    """Write inputs of these probabilities to `out`, (rows, n)."""
+    u, gate = drawn
+    if gate is None:
+        # Where u > p, it is uniform in [0, 1] again.
+        return torch.sub(u, p, out=out).div_(1 - p).relu_()
+    on = 1 - p[::2]
+    first = second = gate < on
+    if pairs == "anticorrelated":
+        second = (gate >= on) & (gate < 2 * on)
+    return torch.mul(u, torch.stack([first, second], dim=2).flatten(1), out=out)
+
+
 def _batches(seeds, p: Tensor, n: int, batch_size: int, pairs: str) -> Iterator[Tensor]:
-    """Yield inputs (S, B, n). Each model draws many batches at once, which is faster."""
-    draws = [generator(seed, "superposition data") for seed in seeds]
+    """Yield inputs (S, B, n). Each model draws many batches at once, which is faster.
+
+    To draw takes longer than all else that is done with the numbers, so models of one seed share
+    them.
+    """
+    of_seed: dict[int, list[int]] = {}
+    for i, seed in enumerate(seeds):
+        of_seed.setdefault(seed, []).append(i)
+    draws = {seed: generator(seed, "superposition data") for seed in of_seed}
+    p = [_checked_p_zero(one, n, pairs) for one in p]
     at_once = max(1, CHUNK // (batch_size * n))  # not by S, or company would change the draws
+    x = torch.empty(len(seeds), at_once, batch_size, n)
     while True:
-        chunk = [
-            features(at_once * batch_size, n, p_zero=one, draw=draw, pairs=pairs)
-            for one, draw in zip(p, draws, strict=True)
-        ]
-        # (S, at_once · B, n) to at_once times (S, B, n)
-        yield from torch.stack(chunk).view(len(seeds), at_once, batch_size, n).unbind(1)
+        for seed, draw in draws.items():
+            drawn = _uniform(at_once * batch_size, n, pairs, draw)
+            for i in of_seed[seed]:
+                _present(drawn, p[i], pairs, out=x[i].view(-1, n))
+        yield from x.unbind(1)
+
+
+def _zero_where_off(gradient: Tensor, output: Tensor) -> None:
+    """Carry a gradient back through a ReLU, in place: it is zero where the output is."""
+    torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
 
 
 @torch.no_grad()

@@ -108,6 +108,104 @@ def test_held_out_inputs_are_of_the_seed_and_not_those_of_training():
     assert not torch.equal(trained_on, x[0])
 
 
+# --- The gradient in closed form ------------------------------------------------------------------
+
+
+def by_autograd(model, x, importance):
+    """The loss and the gradients of a model that is the equation, written out for each."""
+    W, b = (t.detach().clone().requires_grad_() for t in (model.W, model.b))
+    importance = torch.as_tensor(importance, dtype=W.dtype).expand(b.shape)
+    losses = []
+    for w, bias, inputs, weight in zip(W, b, x, importance, strict=True):
+        h = inputs @ w.t()
+        h = h.relu() if model.hidden == "relu" else h
+        y = h @ w + bias
+        y = y.relu() if model.output == "relu" else y
+        losses.append((weight * (inputs - y) ** 2).sum(1).mean())
+    return torch.stack(losses).detach(), *torch.autograd.grad(sum(losses), (W, b))
+
+
+@pytest.mark.parametrize("hidden", ["linear", "relu"])
+@pytest.mark.parametrize("output", ["linear", "relu"])
+@pytest.mark.parametrize("importance", ["one number", "(n,)", "(S, n)"])
+def test_the_gradient_is_that_of_autograd(hidden, output, importance):
+    model = random_models(hidden=hidden, output=output).double()
+    shape = {"one number": (), "(n,)": (7,), "(S, n)": (3, 7)}[importance]
+    importance = 0.1 + torch.rand(shape, generator=draw(3), dtype=torch.float64)
+    gradients = sup.Gradients(model, 11, importance)
+    for again in range(2):  # nothing of a call before is left
+        x = torch.rand(3, 11, 7, generator=draw(again), dtype=torch.float64)
+        x *= torch.rand(3, 11, 7, generator=draw(again + 2)) < 0.6
+        losses, W, b = by_autograd(model, x, importance)
+        assert (gradients(x) - losses).abs().max() < 1e-10
+        assert (gradients.W - W).abs().max() < 1e-10
+        assert (gradients.b - b).abs().max() < 1e-10
+        assert torch.allclose(sup.loss(model, x, importance).detach(), losses)
+
+
+@pytest.mark.parametrize("limits", ["none", "mask", "nonzeros"])
+@pytest.mark.parametrize("hidden", ["linear", "relu"])
+@pytest.mark.parametrize("output", ["linear", "relu"])
+def test_fit_takes_the_steps_of_autograd_bit_for_bit(hidden, output, limits):
+    """Inputs, gradient and step are those of the loss's own graph, one model of a seed or two."""
+    seeds, p = [4, 6, 4], torch.tensor([0.3, 0.8, 0.9])
+    importance = 0.8 ** torch.arange(6)
+    models = [sup.ToyModels(6, 3, seeds=seeds, hidden=hidden, output=output) for _ in range(2)]
+    mask = sup.random_mask(models[0], 9) if limits == "mask" else None
+    more = {"mask": mask} if limits == "mask" else {}
+    more |= {"nonzeros": 9, "anneal": 0} if limits == "nonzeros" else {}
+    settings = {"steps": 25, "batch_size": 64, "learning_rate": 0.02}
+    history = sup.fit(
+        models[0], p_zero=p, importance=importance, schedule=cosine, **settings, **more
+    )
+
+    rows = 2**16 // (64 * 6)  # batches that are drawn at once, as `fit` does
+    x = torch.stack(
+        [
+            sup.features(64 * rows, 6, p_zero=one, draw=generator(s, "superposition data"))
+            for s, one in zip(seeds, p, strict=True)
+        ]
+    ).view(3, rows, 64, 6)
+    plain, losses = models[1], []
+    adam = torch.optim.Adam(plain.parameters(), fused=True)
+    for step in range(25):
+        adam.param_groups[0]["lr"] = 0.02 * cosine(step / 25)
+        each = sup.loss(plain, x[:, step], importance)
+        adam.zero_grad()
+        each.sum().backward()
+        adam.step()
+        losses.append(each.detach())
+        with torch.no_grad():
+            if limits == "mask":
+                plain.W.mul_(mask)
+            if limits == "nonzeros":
+                plain.W.mul_(sup.largest(plain.W.abs(), 9))
+    assert torch.equal(models[0].W, plain.W)
+    assert torch.equal(models[0].b, plain.b)
+    assert torch.allclose(history, torch.stack(losses), rtol=1e-5)
+    if limits != "none":
+        assert (plain.W != 0).sum((1, 2)).tolist() == [9, 9, 9]
+
+
+@pytest.mark.parametrize("pairs", sup.PAIRS)
+def test_models_of_one_seed_share_what_is_drawn_and_keep_their_own_inputs(pairs):
+    p = torch.tensor([0.5, 0.9, 0.7])
+    many = sup.ToyModels(4, 2, seeds=[5, 5, 8])
+    history = sup.fit(many, steps=2, p_zero=p, pairs=pairs, batch_size=50)
+    for i, seed in enumerate(many.seeds):
+        x = sup.features(
+            2**16 // 200 * 50,
+            4,
+            p_zero=p[i],
+            pairs=pairs,
+            draw=generator(seed, "superposition data"),
+        )
+        fresh = sup.ToyModels(4, 2, seeds=[seed])
+        assert float(history[0, i]) == pytest.approx(
+            float(sup.loss(fresh, x[:50]).detach()), rel=1e-5
+        )
+
+
 # --- Features -------------------------------------------------------------------------------------
 
 
