@@ -1,6 +1,7 @@
 """Lottery tickets: against a textbook's loop; exact counts, starts, orders of data and controls."""
 
 import copy
+import dataclasses
 import itertools
 
 import numpy as np
@@ -686,3 +687,20 @@ def test_no_barrier_is_measured_where_it_means_nothing():
         tickets.barrier(mlp(1), mlp(2), small(1).test, points=2)
     with pytest.raises(ValueError, match="the split is empty"):
         tickets.barrier(mlp(1), mlp(2), small(1).held_out)
+
+
+def test_a_stack_of_tickets_trains_as_masks_on_the_stack_do_bit_for_bit():
+    """`train` holds pruned weights by their gradients; `pruning.apply` by a product."""
+    some, parts = [a_ticket(seed) for seed in seeds_of], [small(seed) for seed in seeds_of]
+    plan = dataclasses.replace(PLAN, weight_decay=0.1)
+    runs = tickets.train(some, parts, plan, seeds=seeds_of)
+    stacked = networks.stack([ticket.start for ticket in some])
+    names = some[0].masks
+    pruning.apply(stacked, {n: torch.stack([t.masks[n] for t in some]) for n in names})
+    settings = {"steps": plan.steps, "batch_size": plan.batch_size, "weight_decay": 0.1}
+    training.fit(stacked, parts, seed=seeds_of, learning_rate=plan.learning_rate, **settings)
+    for ticket, run, expected in zip(some, runs, networks.unstack(stacked), strict=True):
+        for name, value in expected.state_dict().items():
+            assert torch.equal(run.model.state_dict()[name], value)
+            if name in ticket.masks:
+                assert (run.model.get_parameter(name)[~ticket.masks[name]] == 0).all()

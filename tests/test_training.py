@@ -469,3 +469,23 @@ def test_a_stack_needs_as_many_splits_and_seeds_as_it_has_networks(n_splits, see
     splits = small(0) if n_splits == 1 else [small(s) for s in range(n_splits)]
     with pytest.raises(ValueError, match=r"a stack of S networks a list of S .*a stack of \{3\}"):
         training.fit(stacked, splits, steps=2, seed=seeds)
+
+
+def test_parameters_that_do_not_lie_in_order_take_the_steps_of_adamw():
+    """The default optimiser works on them as they lie; also after a mask gave them other memory."""
+    part = data.digits(0, folds=10)
+    models = [
+        networks.stack([networks.mlp((64, 12, 10), seed=s) for s in (1, 2)]) for _ in range(2)
+    ]
+    assert not models[0][0].weight.is_contiguous()
+
+    def mask_late(step, model):
+        if step == 4:
+            pruning.prune(model, 0.5)
+
+    settings = {"steps": 9, "seed": [3, 4], "on_step": mask_late, "weight_decay": 0.1}
+    training.fit(models[0], [part] * 2, **settings)
+    training.fit(models[1], [part] * 2, optimiser=torch.optim.AdamW, **settings)
+    for ours, expected in zip(*(m.state_dict().values() for m in models), strict=True):
+        assert torch.allclose(ours, expected, atol=1e-6)
+    assert pruning.sparsity(models[0]) == pytest.approx(0.5, abs=0.01)

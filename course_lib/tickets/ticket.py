@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -264,13 +265,31 @@ def train(
         stacked = networks.stack([ticket.start for ticket in tickets])
         if any(ticket.density < 1 for ticket in tickets):
             names = tickets[0].masks
-            pruning.apply(stacked, {n: torch.stack([t.masks[n] for t in tickets]) for n in names})
+            _hold(stacked, {n: torch.stack([t.masks[n] for t in tickets]) for n in names})
         return _fit(stacked, splits, seeds, networks.unstack, **options)
     return [
         run
         for ticket, part, seed in zip(tickets, splits, seeds, strict=True)
         for run in _fit(ticket.network(), part, seed, _alone, **options)
     ]
+
+
+@torch.no_grad()
+def _hold(stacked: nn.Module, masks: pruning.Masks) -> None:
+    """Set pruned weights to zero, and their gradient at each step: AdamW leaves them there.
+
+    `pruning.apply` does it for any optimiser, by a product in each step's forward and backward
+    pass. Here the optimiser is known, and one product in place is enough.
+    """
+    for name, mask in masks.items():
+        weight = stacked.get_parameter(name)
+        held = torch.empty_like(weight).copy_(mask)  # as the weight lies in memory
+        weight.mul_(held)
+        weight.register_post_accumulate_grad_hook(functools.partial(_hold_gradient, held))
+
+
+def _hold_gradient(held: Tensor, weight: Tensor) -> None:
+    weight.grad.mul_(held.to(weight.device))
 
 
 def _alone(model: nn.Module) -> list[nn.Module]:

@@ -101,10 +101,16 @@ def fit(
         _pad([s.validation for s in splits]) if is_stack else splits.validation, device
     )
     order = _batches(splits, seed, steps, batch_size).to(device)  # (steps, B) or (steps, S, B)
+    parameters, views = list(model.parameters()), []
     if optimiser is None:  # fused: one kernel for all parameters, a third of the time of a step
         fused = device.type in ("cpu", "cuda")
         optimiser = lambda p, **kw: torch.optim.AdamW(p, fused=fused, **kw)  # noqa: E731
-    opt = optimiser(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        # It works number by number, and copies gradients that do not lie in order.
+        views = [(p, *_as_it_lies(p)) for p in parameters if not p.is_contiguous()]
+    ordered = {p: view for p, view, _ in views}
+    opt = optimiser(
+        [ordered.get(p, p) for p in parameters], lr=learning_rate, weight_decay=weight_decay
+    )
     evaluate_every = evaluate_every or max(1, steps // 10)
 
     rows, losses = [], []
@@ -118,8 +124,11 @@ def fit(
                 group["lr"] = learning_rate * schedule(step / steps)
         x, y = _take(train, order[step])
         loss = _cross_entropy(model(x), y)  # () or (S,)
-        opt.zero_grad()
+        model.zero_grad()
         loss.sum().backward()  # a sum: no network's gradient depends on another network
+        for p, view, dims in views:
+            view.data = p.detach().permute(dims)  # a first mask puts p into other memory
+            view.grad = None if p.grad is None else p.grad.permute(dims)
         opt.step()
         losses.append(loss.detach())
 
@@ -194,8 +203,17 @@ def _take(split: Split, index: Tensor) -> Split:
     """Return rows: x (n, d) and index (B,) to (B, d); x (S, n, d) and index (S, B) to (S, B, d)."""
     if index.ndim == 1:
         return Split(split.x[index], split.y[index])
-    network = torch.arange(len(index), device=index.device).unsqueeze(1)  # (S, 1)
-    return Split(split.x[network, index], split.y[network, index])
+    S, n = split.y.shape
+    row = index + n * torch.arange(S, device=index.device).unsqueeze(1)  # (S, B), of S · n
+    # To select whole rows is several times faster than to index by network and item.
+    x = split.x.flatten(0, 1).index_select(0, row.flatten())
+    return Split(x.view(*index.shape, *x.shape[1:]), split.y.take(row))
+
+
+def _as_it_lies(parameter: Tensor) -> tuple[Tensor, list[int]]:
+    """Return the same numbers as a tensor that is contiguous, and the dimensions in that order."""
+    dims = sorted(range(parameter.ndim), key=parameter.stride, reverse=True)
+    return parameter.detach().permute(dims), dims
 
 
 def _batches(splits, seed, steps: int, batch_size: int) -> Tensor:
