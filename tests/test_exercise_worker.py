@@ -361,6 +361,39 @@ def test_an_orphan_ends_by_itself():
     raise AssertionError("the worker outlived its kernel")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no process groups")
+def test_an_interrupt_leaves_a_worker_that_still_imports_alone():
+    """A kernel's manager interrupts the kernel's whole group of processes as it ends it."""
+    script = textwrap.dedent(
+        """
+        import os, signal, time
+        from course_lib.exercises.runner import Runner
+
+        if __name__ == "__main__":
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            runner = Runner()
+            runner.start()
+            try:
+                time.sleep(0.3)
+                os.killpg(0, signal.SIGINT)
+                time.sleep(10)
+            except KeyboardInterrupt:
+                print(runner._ready, runner.remote(abs)(-3))
+            runner.stop()
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+        timeout=100,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == ["False", "3"]
+
+
 def test_the_stop_button_ends_the_call(runner, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt

@@ -3,13 +3,15 @@
 What is right is decided on this side, where the learner's function never runs.
 """
 
+import contextlib
 import inspect
 import linecache
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,8 @@ class Runner:
         self._process = context.Process(
             target=worker.main, args=(other, self.most_memory), daemon=True
         )
-        self._process.start()
+        with _deaf_to_interrupts():
+            self._process.start()
         other.close()
 
     def stop(self) -> None:
@@ -261,6 +264,24 @@ class Remote:
             for file, line, name in own[-MOST_LINES:]
         ]
         return (["…"] if len(own) > MOST_LINES else []) + shown
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """What is started within does not hear Ctrl-C, or that a kernel is stopped or ends.
+
+    These reach a whole group of processes. The worker says that they are not for it once it has
+    imported what it needs, and would leave a traceback before that. Windows has no such mask.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starts with the first worker, and then lifts the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _memory(process: psutil.Process) -> int:
