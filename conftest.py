@@ -9,6 +9,7 @@ import pytest
 
 import bootstrap  # tools/ is on the path: see pyproject.toml
 
+pytest_plugins = ["built_notebooks"]
 KEPT_OUTPUTS = pytest.StashKey[list]()
 
 

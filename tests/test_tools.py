@@ -300,7 +300,7 @@ def test_build_ends_with_seconds_and_the_path(book, monkeypatch, capsys):
     monkeypatch.setattr(build_book, "run_jupyter_book", lambda root: (0, []))
     assert build_book.build(book) == 0
     output = capsys.readouterr().out
-    assert "43.2 s  notebooks/01_a" in output
+    assert "took 43 s in all" in output
     assert "No repository address is set" in output
     assert str(build_book.html_folder(book) / "index.html") in output
 
@@ -380,25 +380,59 @@ def test_build_fails_when_jupyter_book_does(book, monkeypatch, capsys):
     assert "ended with code 2" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("", None),
+        ("Running Sphinx v7.4.7", None),
+        ("loading translations [en]... done", None),
+        ("reading sources... [ 83%] notebooks/01_one", None),
+        ("/x/01_one.ipynb: Executed notebook in 1.77 seconds [mystnb]", None),
+        ("dumping search index in English (code: en)... done", None),
+        ("=====================", None),
+        ("[run] notebook 1 of 2: 01_one", "notebook 1 of 2: 01_one"),
+        ("/x/01_one.ipynb: WARNING: Executing notebook failed", ...),
+        ("/x/home.md:3: WARNING: undefined label: 'done'", ...),
+        ("WARNING: reading sources", ...),
+        ("build finished with problems, 2 warnings.", ...),
+        ("Traceback (most recent call last):", ...),
+        ("[IPKernelApp] WARNING | Kernel is running over TCP without encryption.", ...),
+        ('  File "/x/worker.py", line 3, in main', ...),
+    ],
+)
+def test_only_what_is_known_to_say_nothing_is_left_out(line, shown):
+    assert build_book.meaning(line) == (line if shown is ... else shown)
+
+
 # ---------------------------------------------------------------- tools/run_tests.py
 
 
-def test_run_tests_goes_on_after_a_failure_and_fails_in_the_end(capfd):
+def test_run_tests_goes_on_after_a_failure_and_fails_in_the_end(capfd, tmp_path):
     def stage(code):
         return [sys.executable, "-c", f"print('ran {code}'); raise SystemExit({code})"]
 
+    kept = tmp_path / "_build" / "stages.json"
     stages = {"lint": stage(0), "tests": stage(3), "book": stage(0)}
-    assert run_tests.run(["lint", "tests", "book"], stages) == 1
+    assert run_tests.run(["lint", "tests", "book"], stages, kept) == 1
     output = capfd.readouterr().out
     assert output.count("ran ") == 2 * 3  # each command is shown, then run
+    assert "stage 2 of 3: tests\n" in output, "nobody knows yet how long it takes"
     table = output[output.index("stage  ") :].splitlines()
     assert [line.split()[0] for line in table if line] == ["stage", "lint", "tests", "book", "all"]
     assert "FAILED (code 3)" in table[2]
-    assert run_tests.run(["lint", "book"], stages) == 0
+    assert sorted(json.loads(kept.read_text())) == ["book", "lint"], "of those that passed"
+
+    kept.write_text(json.dumps({"lint": 61.2, "tests": 500, "book": 120}))
+    assert run_tests.run(["lint", "book"], stages, kept) == 0
+    output = capfd.readouterr().out
+    assert "stage 1 of 2: lint, last time 61 s; all from here 3 min\n" in output
+    assert "stage 2 of 2: book, last time 120 s; all from here 2 min\n" in output
+    assert json.loads(kept.read_text())["tests"] == 500
 
 
 def test_run_tests_has_the_cheap_stages_first_and_builds_as_make_book_does():
-    assert list(run_tests.STAGES) == ["lint", "format", "tests", "notebooks", "book", "browser"]
+    """And it builds before nbval looks at the notebooks, so that they run once."""
+    assert list(run_tests.STAGES) == ["lint", "format", "tests", "book", "notebooks", "browser"]
     assert run_tests.STAGES["tests"][-1] == "not browser"  # there is no site yet
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "$(RUN) tools/build_book.py" in makefile

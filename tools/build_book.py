@@ -5,9 +5,9 @@
     python tools/build_book.py --zip      pack the site that is there, for a reader without network
 
 The build is the plain command `jupyter-book build -W -n --keep-going .`, which goes on after a
-failure and ends with an error. This adds a summary that says what failed, and two checks that
-do not depend on its exit code: no notebook left an error report, and each page of the table of
-contents is there.
+failure and ends with an error. This leaves out what it says of every page (all of it is in
+`_build/book.log`), and adds a summary that says what failed, and two checks that do not depend on
+its exit code: no notebook left an error report, and each page of the table of contents is there.
 """
 
 import argparse
@@ -25,6 +25,25 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+# What Jupyter Book and Sphinx say of a build that goes well. Every other line is shown.
+NOISE = [
+    re.compile(pattern)
+    for pattern in (
+        r"$|Running (Jupyter-Book|Sphinx) v|(Source Folder|Config Path|Output Path): ",
+        r"\[etoc\] |\[address\] |myst(-nb)? v|Using jupyter-cache|sphinx-multitoc-numbering v",
+        r"loading (translations|pickled environment)|making output directory|parsing bibtex file",
+        r"checking (bibtex cache|consistency)|building \[\w+\]: |updating environment: ",
+        r"(reading sources|writing output|writing additional pages|generating indices)\.\.\.",
+        r"looking for now-outdated files|pickling environment|preparing documents",
+        r"copying (assets|static files|extra files|images|downloadable files)",
+        r"dumping (search index|object inventory)",
+        r"(done|none found|no targets are out of date\.|build succeeded\.)$",
+        r"\S+\.ipynb: (Executing notebook using|Executed notebook in|Cached executed|Using cached)",
+        r"=+$|The HTML pages are in|Finished generating HTML|Your book's HTML pages|    _build/",
+        r"You can look at your book|Or paste this line directly|    file://",
+    )
+]
 
 
 def html_folder(root):
@@ -64,10 +83,24 @@ def is_vendored(root):
     return (vendor / "mathjax").is_dir() and (vendor / "embed-amd.js").is_file()
 
 
+def meaning(line):
+    """What a line of Jupyter Book's output says to a reader; None if nothing."""
+    if line.startswith("preparing documents..."):
+        return "Writing the pages."
+    if any(pattern.match(line) for pattern in NOISE):
+        return None
+    return line.removeprefix("[run] ")
+
+
 def run_jupyter_book(root):
-    """Run the plain command, showing what it prints; its exit code and its complaints."""
+    """Run the plain command, showing what it says that matters; its exit code and its complaints.
+
+    All that it says is in `_build/book.log`.
+    """
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     command += ["build", "-W", "-n", "--keep-going", "."]
+    log = root / "_build" / "book.log"
+    log.parent.mkdir(exist_ok=True)
     process = subprocess.Popen(
         command,
         cwd=root,
@@ -79,12 +112,15 @@ def run_jupyter_book(root):
         errors="replace",
     )
     complaints = []
-    for line in process.stdout:
-        plain = COLOURS.sub("", line).rstrip()
-        # Sphinx colours its output even where nobody sees colours, as in the log of a CI run.
-        print(line.rstrip() if sys.stdout.isatty() else plain, flush=True)
-        if re.search(r"\b(WARNING|ERROR|CRITICAL): ", plain):
-            complaints.append(plain)
+    with log.open("w", encoding="utf-8") as file:
+        for line in process.stdout:
+            # Sphinx colours its output even where nobody sees colours, as in the log of a CI run.
+            plain = COLOURS.sub("", line).rstrip()
+            print(plain, file=file, flush=True)
+            if (said := meaning(plain)) is not None:
+                print(said, flush=True)
+            if re.search(r"\b(WARNING|ERROR|CRITICAL): ", plain):
+                complaints.append(plain)
     return process.wait(), complaints
 
 
@@ -104,9 +140,9 @@ def problems(root):
 
 def summary(root, seconds):
     """The lines that end a good build: what took how long, and where the site is."""
-    lines = [f"{value:8.1f} s  {name}" for name, value in sorted(chapter_seconds(root).items())]
-    if lines:
-        lines = ["Seconds of each chapter, when it last ran:", *lines]
+    lines = []
+    if ran := chapter_seconds(root).values():
+        lines.append(f"The notebooks took {sum(ran):.0f} s in all when they ran last.")
     if not has_address(root):
         lines.append(
             "No repository address is set: the buttons to Colab, Binder and the repository are "
@@ -126,6 +162,7 @@ def summary(root, seconds):
 def build(root=ROOT):
     """Build and check the site; the exit code."""
     start = time.perf_counter()
+    print("Building the site. Notebooks run where something changed.", flush=True)
     # Reports are written when a notebook fails and never taken away when it is mended.
     for report in error_reports(root):
         report.unlink()

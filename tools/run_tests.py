@@ -3,10 +3,12 @@
     python tools/run_tests.py             everything
     python tools/run_tests.py lint tests  only these stages
 
-A table of the seconds of each stage stands at the end.
+A table of the seconds of each stage stands at the end. They are kept in `_build/stages.json`, so
+that the next run can say how long it will take.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -14,31 +16,46 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
+KEPT = ROOT / "_build" / "stages.json"
 
 STAGES = {
     "lint": [PYTHON, "-m", "ruff", "check", "."],
     "format": [PYTHON, "-m", "ruff", "format", "--check", "."],
     "tests": [PYTHON, "-m", "pytest", "tests", "-m", "not browser"],
-    # nbval runs each cell once and compares only the cells marked # NBVAL_CHECK_OUTPUT. The time
-    # limit goes by the cell, so pytest's own is switched off. The problem sets need a course; the
+    "book": [PYTHON, str(ROOT / "tools" / "build_book.py")],
+    # nbval compares the cells marked # NBVAL_CHECK_OUTPUT with what the build put out, and runs the
+    # notebooks that did not run there (tools/built_notebooks.py). The time limit goes by the cell,
+    # so pytest's own is switched off. The problem sets need a course; the
     # tests before make one and run them in it.
     "notebooks": [PYTHON, "-m", "pytest", "notebooks", "--nbval-lax", "--nbval-current-env"]
     + ["--nbval-cell-timeout=600", "--timeout=0", "--ignore=notebooks/assignments"],
-    "book": [PYTHON, str(ROOT / "tools" / "build_book.py")],
     # Looks at what the stage before has built, in two browsers at once.
     "browser": [PYTHON, "-m", "pytest", "tests", "-m", "browser", "-n", "2", "--dist", "loadfile"],
 }
 
 
-def run(names, stages=None):
+def outlook(names, last):
+    """How long the first of these stages took last time, and all of them; nothing if unknown."""
+    if not all(name in last for name in names):
+        return ""
+    minutes = sum(last[name] for name in names) / 60
+    return f", last time {last[names[0]]:.0f} s; all from here {minutes:.0f} min"
+
+
+def run(names, stages=None, kept=KEPT):
     """Run the named stages in turn; the exit code is 0 only if all of them passed."""
     stages = stages or STAGES
+    last = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     rows = []
-    for name in names:
-        print(f"\n===== {name}: {subprocess.list2cmdline(stages[name])}", flush=True)
+    for i, name in enumerate(names):
+        print(f"\n===== stage {i + 1} of {len(names)}: {name}{outlook(names[i:], last)}")
+        print(subprocess.list2cmdline(stages[name]), flush=True)
         start = time.perf_counter()
         code = subprocess.run(stages[name], cwd=ROOT).returncode
         rows.append((name, time.perf_counter() - start, code))
+    kept.parent.mkdir(exist_ok=True)
+    passed = {name: round(seconds, 1) for name, seconds, code in rows if code == 0}
+    kept.write_text(json.dumps(last | passed, indent=2) + "\n", encoding="utf-8")
 
     print(f"\n{'stage':<12}{'seconds':>9}")
     for name, seconds, code in rows:

@@ -9,6 +9,8 @@ notebook gets a key made of all these.
   metadata that jupyter-cache hashes: another key is another notebook to it. The file on disk, and
   the copy that readers download, stay as they are.
 * Sphinx is told to read again each notebook whose key differs from the one of the last build.
+* `stored` finds the execution of a notebook by the same key; tools/built_notebooks.py compares it
+  with what the notebook keeps, in place of another run.
 
 Besides, a build that ended with warnings leaves nothing behind for the next one to skip: Sphinx
 reports a warning only while it reads or writes the page, so a second run of a failed build would
@@ -16,12 +18,18 @@ look like a success.
 """
 
 import ast
+import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
+import os
+import platform
+import re
 import sys
 from pathlib import Path
 
+import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from sphinx.util import logging
 
@@ -99,6 +107,29 @@ def closure(start, modules):
     return seen
 
 
+@functools.cache
+def installed(constraints):
+    """What is installed of the packages that a text of constraints names, by name."""
+    found = {}
+    for name in re.findall(r"^([\w.-]+)==", constraints, re.MULTILINE):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def machine(constraints):
+    """What this machine is, as far as outputs depend on it."""
+    processors = [path.name for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
+    return {
+        "python": sys.version,
+        "system": [platform.system(), platform.machine()],
+        "graphics": [processors, os.environ.get("CUDA_VISIBLE_DEVICES")],
+        "installed": installed(constraints),
+    }
+
+
 def notebook_key(notebook, source):
     """A hash of all that the outputs of a notebook depend on, besides its code."""
     root = library_folder(source)
@@ -110,7 +141,10 @@ def notebook_key(notebook, source):
         used = closure(imported(code, modules), modules)
     except SyntaxError:
         used = set(modules)  # a cell or module that cannot be read may import anything
-    parts = [("python", sys.version_info[:2])]
+    constraints = Path(source, "constraints.txt")
+    pinned = constraints.read_text(encoding="utf-8") if constraints.is_file() else ""
+    parts = [("machine", machine(pinned)), ("constraints", pinned)]
+    parts += [("notebook", notebook.get("metadata", {}))]
     # jupyter-cache hands back the stored cells whole: without this, a changed tag has no effect.
     parts += [("cell", cell.get("metadata", {})) for cell in cells]
     files = {modules[module] for module in used}
@@ -126,7 +160,6 @@ def notebook_key(notebook, source):
     text = code + "".join(f.read_text(encoding="utf-8") for f in files if f.suffix == ".py")
     # A stored table counts where it is named.
     files |= {p for p in Path(source, "results").glob("*") if p.is_file() and p.stem in text}
-    files |= {p for p in [Path(source, "constraints.txt")] if p.is_file()}
     for path in sorted(files):
         name = path.relative_to(root if path.is_relative_to(root) else source).as_posix()
         parts.append((name, hashlib.sha256(path.read_bytes()).hexdigest()))
@@ -144,18 +177,46 @@ def is_notebook(env, page):
     return str(env.doc2path(page)).endswith(".ipynb")
 
 
+def keyed(notebook, source):
+    """The same notebook with its key where jupyter-cache looks; and the key."""
+    key = notebook_key(notebook, source)
+    default = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = notebook.get("metadata", {})
+    kernel = {**metadata.get("kernelspec", default), "course_key": key}
+    return {**notebook, "metadata": {**metadata, "kernelspec": kernel}}, key
+
+
+def stored(notebook, source, folder):
+    """The execution of a notebook that the next build would use again, or None.
+
+    Args:
+        notebook: what its file holds, as plain data.
+        source: the folder of the book.
+        folder: that of jupyter-cache.
+
+    Returns:
+        The executed notebook, which has code cells only, and the seconds that it took.
+    """
+    from jupyter_cache import get_cache
+
+    if not Path(folder, "global.db").is_file():
+        return None
+    cache = get_cache(str(folder))
+    try:
+        wanted, _ = keyed(notebook, source)
+        record = cache.match_cache_notebook(nbformat.reads(json.dumps(wanted), as_version=4))
+        return cache.get_cache_bundle(record.pk).nb, record.data["execution_seconds"]
+    except (ValueError, KeyError):
+        return None  # there is none, or its file is broken
+
+
 def put_key(app, page, content):
     if not is_notebook(app.env, page):
         return
     try:
-        notebook = json.loads(content[0])
-        key = notebook_key(notebook, app.srcdir)
+        notebook, key = keyed(json.loads(content[0]), app.srcdir)
     except (ValueError, KeyError):
         return  # not a notebook: the parser says so better
-    kernel = notebook.setdefault("metadata", {}).setdefault(
-        "kernelspec", {"name": "python3", "display_name": "Python 3", "language": "python"}
-    )
-    kernel["course_key"] = key
     keys(app.env)[page] = key
     content[0] = json.dumps(notebook)
 
