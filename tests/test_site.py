@@ -243,6 +243,10 @@ class Book:
         assert count == 1, "_config.yml has no line for the address"
         self.write("_config.yml", config)
 
+    def environment(self):
+        """With the library of the copy, for the build and for the kernels."""
+        return {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONUTF8": "1"}
+
     def build(self):
         """Build; what came of it, with the pages as they are now and the notebooks that ran."""
         runs = self.folder / "runs.txt"
@@ -251,8 +255,7 @@ class Book:
         done = subprocess.run(
             [*command, "build", "-W", "-n", "--keep-going", "."],
             cwd=self.folder,
-            # The library of the copy, for the build and for the kernels.
-            env={**os.environ, "PYTHONPATH": str(self.folder), "PYTHONUTF8": "1"},
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",

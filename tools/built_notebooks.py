@@ -60,10 +60,13 @@ def execution(path, root):
     Returns:
         None if there is none, a cell was left out, or another Python ran it.
     """
+    cache = root / "_build" / ".jupyter_cache"
+    if not cache.is_dir():
+        return None
     import course_cache  # needs Sphinx; book/_ext/ is on the path: see pyproject.toml
 
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    found = course_cache.stored(notebook, root, root / "_build" / ".jupyter_cache")
+    found = course_cache.stored(notebook, root, cache)
     if found is None:
         return None
     executed, seconds = found

@@ -199,8 +199,6 @@ def stored(notebook, source, folder):
     """
     from jupyter_cache import get_cache
 
-    if not Path(folder, "global.db").is_file():
-        return None
     cache = get_cache(str(folder))
     try:
         wanted, _ = keyed(notebook, source)
