@@ -18,7 +18,7 @@ endif
 help:
 	@echo "make book             build the site: run the notebooks, check every link, into _build/html"
 	@echo "make site-zip         build the site and pack it, for readers without a network"
-	@echo "make test             lint, tests, every notebook, the strict build, the site in a browser"
+	@echo "make test             lint, tests, the strict build, every notebook, the site in a browser"
 	@echo "make bench            measure beside other libraries, into benchmarks/results"
 	@echo "make lab              open JupyterLab on the notebooks"
 	@echo "make serve            show the built site at http://localhost:8000"

@@ -45,7 +45,10 @@ def outlook(names, last):
 def run(names, stages=None, kept=KEPT):
     """Run the named stages in turn; the exit code is 0 only if all of them passed."""
     stages = stages or STAGES
-    last = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    try:
+        last = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or stopped while it was written
+        last = {}
     rows = []
     for i, name in enumerate(names):
         print(f"\n===== stage {i + 1} of {len(names)}: {name}{outlook(names[i:], last)}")
