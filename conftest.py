@@ -1,5 +1,6 @@
 """Settings of pytest for the tests and for the notebooks that nbval runs."""
 
+import itertools
 import platform
 import sys
 from importlib.metadata import version
@@ -27,6 +28,34 @@ def pytest_collection_modifyitems(items):
         return [item.get_closest_marker(name) is not None for name in ("browser", "slow")]
 
     items.sort(key=lateness)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadfile`, give out the slow tests of a file by themselves, and last.
+
+    In xdist's own order a file whose slow tests come early keeps its worker from the quick tests
+    of other files, and the longest files may begin when the rest is done.
+    """
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class QuickFirst(LoadFileScheduling):
+        """A unit of work is an unbroken run of tests of one file, in the order of all tests."""
+
+        def schedule(self):
+            if self.collection is None:
+                config.option.loadscopereorder = False
+                tests = next(iter(self.registered_collections.values()))
+                runs = itertools.groupby(tests, super()._split_scope)
+                self.runs = {t: f"{file} {n}" for n, (file, run) in enumerate(runs) for t in run}
+            super().schedule()
+
+        def _split_scope(self, nodeid):
+            return self.runs[nodeid]
+
+    return QuickFirst(config, log)
 
 
 def off_reference():

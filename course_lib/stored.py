@@ -19,6 +19,9 @@ from pandas.api.types import is_string_dtype as is_words
 from course_lib import files
 
 FOLDER = Path(__file__).resolve().parents[1] / "results"  # of the repository
+# `%B` would give them in the language of whoever runs a chapter.
+MONTHS = ("January", "February", "March", "April", "May", "June")
+MONTHS += ("July", "August", "September", "October", "November", "December")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +45,9 @@ class About:
     def sentence(self) -> str:
         """The sentence that marks a stored table on the page, in Markdown."""
         day = datetime.date.fromisoformat(self.date)
+        month = MONTHS[day.month - 1]
         return (
-            f"Stored run of {day.day} {day:%B %Y}, made by `{self.command}` in "
+            f"Stored run of {day.day} {month} {day.year}, made by `{self.command}` in "
             f"{_duration(self.seconds)} on {self.hardware}."
         )
 

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from multiprocessing.connection import Client
@@ -481,10 +482,16 @@ def test_a_worker_cannot_see_a_hidden_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("grading") / "course"
+def fresh_course(tmp_path_factory):
+    """A course's folder with nothing handed in. It takes seconds to make; the tests copy it."""
+    folder = tmp_path_factory.mktemp("released") / "course"
     release.make(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def course(fresh_course, tmp_path_factory):
+    return shutil.copytree(fresh_course, tmp_path_factory.mktemp("grading") / "course")
 
 
 @pytest.fixture(scope="module")
@@ -538,10 +545,11 @@ def test_graded_again_the_marks_are_the_same_and_only_what_is_due_runs(graded, c
 
 
 @pytest.mark.slow
-def test_a_submission_that_the_grader_cannot_handle_does_not_stop_the_others(tmp_path, monkeypatch):
+def test_a_submission_that_the_grader_cannot_handle_does_not_stop_the_others(
+    fresh_course, tmp_path, monkeypatch
+):
     monkeypatch.setattr(grading, "protection", lambda: "bubblewrap")  # nothing is run here
-    folder, lines = tmp_path / "course", []
-    release.make(folder)
+    folder, lines = shutil.copytree(fresh_course, tmp_path / "course"), []
     for student in ("a b", "ann", "eve", "x+y", "[z]", "ünal"):
         (folder / "submitted" / student / "pruning").mkdir(parents=True)
         (folder / "submitted" / student / "pruning" / "pruning.ipynb").write_text("{")

@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import json
 import textwrap
+import uuid
 from types import SimpleNamespace
 
 import nbformat
@@ -479,6 +480,11 @@ def test_mutants_are_many_small_and_always_the_same():
 # --- The cells ------------------------------------------------------------------------------------
 
 CHAPTERS = exercise_cells.chapters()
+WITH_EXERCISES = {
+    path.stem: notebook
+    for path in CHAPTERS
+    if exercise_cells.exercise_cells_of(notebook := nbformat.read(path, as_version=4))
+}
 
 
 def test_a_stub_is_the_reference_without_its_body():
@@ -489,14 +495,12 @@ def test_a_stub_is_the_reference_without_its_body():
     assert one.stub().endswith("raise NotImplementedError  # your code, in place of this line")
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_chapters_show_the_exercises_as_they_are_tested(path):
+@pytest.mark.parametrize("name", WITH_EXERCISES)
+def test_chapters_show_the_exercises_as_they_are_tested(name):
     """So a solution on the page is the reference, word for word."""
-    notebook = nbformat.read(path, as_version=4)
-    if not exercise_cells.exercise_cells_of(notebook):
-        pytest.skip("this chapter has no exercises yet")
-    fresh = exercise_cells.write(copy.deepcopy(notebook), path.stem)
-    assert fresh == notebook, f"run python tools/exercise_cells.py {path.name}"
+    notebook = WITH_EXERCISES[name]
+    fresh = exercise_cells.write(copy.deepcopy(notebook), name)
+    assert fresh == notebook, f"run python tools/exercise_cells.py {name}.ipynb"
 
 
 def small_chapter():
@@ -549,34 +553,46 @@ def test_the_tool_writes_a_notebook_as_it_is_committed(tmp_path, capsys):
     assert "chapter '99_none'" in capsys.readouterr().err
 
 
-def reports(notebook, folder):
-    """Run what the exercises of a notebook need; the texts of their reports."""
-    part = exercise_cells.what_exercises_need(notebook)
-    NotebookClient(part, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+def reports(cells):
+    """The texts of the reports among the outputs of cells that ran."""
+    assert not [o for c in cells for o in c.get("outputs", ()) if o.output_type == "error"]
     return [
         output.data["text/plain"]
-        for cell in part.cells
+        for cell in cells
         if "exercise-check" in cell.metadata.get("tags", [])
         for output in cell.outputs
         if output.output_type == "execute_result"
     ]
 
 
-def chapters_with_exercises():
-    found = {"a small chapter": small_chapter()}
-    for path in CHAPTERS:
-        notebook = nbformat.read(path, as_version=4)
-        if exercise_cells.exercise_cells_of(notebook):
-            found[path.stem] = notebook
-    return found
+def execute(cells, folder):
+    """Run cells in a new kernel, all of them whatever fails."""
+    whole = new_notebook(cells=cells, metadata=small_chapter().metadata)
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(whole, timeout=120, allow_errors=True, resources=resources).execute()
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """By chapter, what its exercises need, as it ran: as handed out, then with every stub filled.
+
+    All in one kernel, which takes seconds to start; before each chapter it forgets every name.
+    """
+    cells, parts = [], {}
+    for name, notebook in WITH_EXERCISES.items():
+        both = (notebook, exercise_cells.fill(notebook))
+        parts[name] = [exercise_cells.what_exercises_need(one).cells for one in both]
+        cells += [new_code_cell("%reset -f"), *parts[name][0], *parts[name][1]]
+    for cell in cells:
+        cell.id = uuid.uuid4().hex  # a chapter stands here twice
+    execute(cells, tmp_path_factory.mktemp("exercises"))
+    return parts
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", chapters_with_exercises())
-def test_stubs_go_through_and_solutions_pass(name, tmp_path):
-    notebook = chapters_with_exercises()[name]
-    unfilled = reports(notebook, tmp_path)
-    filled = reports(exercise_cells.fill(notebook), tmp_path)
+@pytest.mark.parametrize("name", WITH_EXERCISES)
+def test_stubs_go_through_and_solutions_pass(name, ran):
+    unfilled, filled = map(reports, ran[name])
     assert len(unfilled) == len(filled) >= 3
     assert all("not attempted yet" in text for text in unfilled)
     assert all(": passed." in text for text in filled), "\n".join(filled)
@@ -589,7 +605,9 @@ def test_a_notebook_shows_the_learners_own_lines(tmp_path):
     notebook = small_chapter()
     stub = next(c for c in notebook.cells if "exercise-stub" in c.metadata.get("tags", []))
     stub.source = "def magnitude_mask(weight, sparsity):\n    return weight[10**6]"
-    first, *_ = reports(notebook, tmp_path)
+    cells = exercise_cells.what_exercises_need(notebook).cells
+    execute(cells, tmp_path)
+    first, *_ = reports(cells)
     assert "raised IndexError" in first
     assert "line 2, in magnitude_mask: return weight[10**6]" in first
 

@@ -21,7 +21,9 @@ KEPT = ROOT / "_build" / "stages.json"
 STAGES = {
     "lint": [PYTHON, "-m", "ruff", "check", "."],
     "format": [PYTHON, "-m", "ruff", "format", "--check", "."],
-    "tests": [PYTHON, "-m", "pytest", "tests", "-m", "not browser"],
+    "tests": [PYTHON, "-m", "pytest", "tests", "-m", "not browser and not alone"]
+    + ["-n", "2", "--dist", "loadfile"],
+    "alone": [PYTHON, "-m", "pytest", "tests", "-m", "alone and not browser"],
     "book": [PYTHON, str(ROOT / "tools" / "build_book.py")],
     # nbval compares the cells marked # NBVAL_CHECK_OUTPUT with what the build put out, and runs the
     # notebooks that did not run there (tools/built_notebooks.py). The time limit goes by the cell,
