@@ -301,6 +301,7 @@ def sleeping(seconds, log=None, name=None):
     return call
 
 
+@pytest.mark.alone
 def test_latency_interleaves_and_finds_what_each_takes():
     log = []
     calls = {name: sleeping(s, log, name) for name, s in (("a", 0.004), ("b", 0.001))}
@@ -346,6 +347,7 @@ def test_gradients_are_off_and_no_generator_moves(global_generators):
     costs.latency_by_density((6, 5), batch=2, densities=[0.5], blocks=2, seconds=1e-4)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("late", [1, 2, 4, 16])
 def test_one_interruption_does_not_make_a_short_call_look_long(late):
     """It would be called once a block then, without warming up."""

@@ -481,17 +481,17 @@ def test_a_worker_cannot_see_a_hidden_folder(tmp_path, monkeypatch):
 # --- A class --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def fresh_course(tmp_path_factory):
-    """A course's folder with nothing handed in. It takes seconds to make; the tests copy it."""
-    folder = tmp_path_factory.mktemp("released") / "course"
-    release.make(folder)
-    return folder
+def released_course(folder):
+    """Make a course in `folder / "course"` of the set that is graded here: each takes seconds."""
+    sets = folder / "assignments"
+    shutil.copytree(release.ASSIGNMENTS / "pruning", sets / "pruning")
+    release.make(folder / "course", assignments=sets)
+    return folder / "course"
 
 
 @pytest.fixture(scope="module")
-def course(fresh_course, tmp_path_factory):
-    return shutil.copytree(fresh_course, tmp_path_factory.mktemp("grading") / "course")
+def course(tmp_path_factory):
+    return released_course(tmp_path_factory.mktemp("grading"))
 
 
 @pytest.fixture(scope="module")
@@ -517,6 +517,7 @@ def graded(course):
 
 @in_a_sandbox
 @pytest.mark.slow
+@pytest.mark.alone  # two submissions at once, with limits of time
 def test_every_student_gets_what_is_due_and_nothing_outside_changes(graded):
     assert graded["faults"] == []
     given_marks = {row["student"]: row["given"] for row in graded["students"]}
@@ -527,6 +528,7 @@ def test_every_student_gets_what_is_due_and_nothing_outside_changes(graded):
 
 @in_a_sandbox
 @pytest.mark.slow
+@pytest.mark.alone  # after the one before
 def test_graded_again_the_marks_are_the_same_and_only_what_is_due_runs(graded, course, capsys):
     record = course / "grading" / "pruning" / "dora.json"
     before, lines = json.loads(record.read_text()), []
@@ -545,11 +547,9 @@ def test_graded_again_the_marks_are_the_same_and_only_what_is_due_runs(graded, c
 
 
 @pytest.mark.slow
-def test_a_submission_that_the_grader_cannot_handle_does_not_stop_the_others(
-    fresh_course, tmp_path, monkeypatch
-):
+def test_a_submission_that_the_grader_cannot_handle_does_not_stop_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(grading, "protection", lambda: "bubblewrap")  # nothing is run here
-    folder, lines = shutil.copytree(fresh_course, tmp_path / "course"), []
+    folder, lines = released_course(tmp_path), []
     for student in ("a b", "ann", "eve", "x+y", "[z]", "ünal"):
         (folder / "submitted" / student / "pruning").mkdir(parents=True)
         (folder / "submitted" / student / "pruning" / "pruning.ipynb").write_text("{")

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -649,11 +650,16 @@ def test_setup_cell_installs_in_colab_only_and_once(monkeypatch):
 # ---------------------------------------------------------------- conftest.py
 
 
-def nbval(folder, torch_pin):
-    """Run nbval on a notebook whose kept output is wrong, under this course's conftest.py."""
+def copy_settings(folder):
+    """Put this course's settings of pytest into a folder."""
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "tools", folder / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def nbval(folder, torch_pin):
+    """Run nbval on a notebook whose kept output is wrong, under this course's conftest.py."""
+    copy_settings(folder)
     (folder / "constraints.txt").write_text(f"torch=={torch_pin}\n", encoding="utf-8")
     cells = [
         code_cell(f"{notebooks.MARKER}\nprint('new verdict')", [stream("old verdict\n")], count=1),
@@ -664,6 +670,24 @@ def nbval(folder, torch_pin):
     return subprocess.run(
         command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+
+
+def test_slow_tests_wait_for_the_quick_ones_of_all_files(tmp_path):
+    """Also where workers take whole files, which is how `make test` runs them."""
+    copy_settings(tmp_path)
+    code = """
+import pytest
+@pytest.mark.slow
+def test_slow(): pass
+def test_quick(): pass
+"""
+    (tmp_path / "tests").mkdir()
+    for name in "ab":
+        (tmp_path / "tests" / f"test_{name}.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-n", "1", "--dist", "loadfile", "-v"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
+    order = re.findall(r"PASSED tests/test_(\w)\.py::test_(\w+)", done.stdout)
+    assert order == [("a", "quick"), ("b", "quick"), ("a", "slow"), ("b", "slow")], done.stdout
 
 
 @pytest.mark.slow
