@@ -582,7 +582,8 @@ def ran(tmp_path_factory):
     for name, notebook in WITH_EXERCISES.items():
         both = (notebook, exercise_cells.fill(notebook))
         parts[name] = [exercise_cells.what_exercises_need(one).cells for one in both]
-        cells += [new_code_cell("%reset -f"), *parts[name][0], *parts[name][1]]
+        forget = new_code_cell("%reset_selective -f .")  # %reset takes what workers need too
+        cells += [forget, *parts[name][0], *parts[name][1]]
     for cell in cells:
         cell.id = uuid.uuid4().hex  # a chapter stands here twice
     execute(cells, tmp_path_factory.mktemp("exercises"))
