@@ -5,9 +5,11 @@ import random
 from contextlib import ExitStack, contextmanager
 
 import browser as in_browser  # beside this file
+import moving
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 # Tests are small, and several run on one machine: threads would only wait for each other.
@@ -113,3 +115,88 @@ def site_url(site):
     """The address at which the built site is served, with a slash at the end."""
     with in_browser.served(site) as url:
         yield url
+
+
+# --- Moving figures -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def all_tests_folder(tmp_path_factory):
+    """A folder of this run of the tests, the same one in all of its processes."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def made_once(all_tests_folder):
+    """`made_once(name, make)`: the folder of that name, filled by `make(folder)`.
+
+    Of several processes that test at the same time the first one makes it; the others wait.
+    """
+
+    def once(name, make):
+        folder = all_tests_folder / name
+        with FileLock(all_tests_folder / f"{name}.lock"):
+            if not (folder / "made").is_file():
+                folder.mkdir(exist_ok=True)
+                make(folder)
+                (folder / "made").touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def figure_notebooks(made_once):
+    """{test file: the executed notebook of its moving figure}, with a page beside each."""
+    figures = moving.figures()
+
+    def make(folder):
+        code = "from {} import MOVING\nMOVING.make().show()"
+        moving.execute({name: code.format(name) for name in figures}, folder)
+        for name in figures:
+            moving.as_page(folder / f"{name}.ipynb")
+
+    folder = made_once("figures", make)
+    return {name: folder / f"{name}.ipynb" for name in figures}
+
+
+@pytest.fixture(scope="session")
+def figure_pages(figure_notebooks):
+    """{test file: the page of its moving figure}."""
+    return {name: path.with_suffix(".html") for name, path in figure_notebooks.items()}
+
+
+@pytest.fixture
+def figure_name(request):
+    """The test file whose figure is meant: this one, where a test has no such parameter."""
+    return request.module.__name__
+
+
+@pytest.fixture
+def figure(browser, figure_pages, figure_name):
+    """The page of a moving figure."""
+    with needed(), moving.shown(browser, figure_pages[figure_name]) as page:
+        yield page
+
+
+@pytest.fixture
+def phone(browser, figure_pages, figure_name):
+    """The page of a moving figure on a small phone."""
+    size = {"width": in_browser.NARROW, "height": in_browser.HEIGHT}
+    path = figure_pages[figure_name]
+    with needed(), moving.shown(browser, path, viewport=size, has_touch=True) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def lab(all_tests_folder, tmp_path_factory):
+    """`lab(page, notebook)` opens a notebook of these tests in JupyterLab and runs it there."""
+    with ExitStack() as stack:
+        with needed():
+            url = stack.enter_context(
+                moving.lab(all_tests_folder, tmp_path_factory.mktemp("settings"))
+            )
+        yield lambda page, notebook, widget=".moving-figure": moving.run_in_lab(
+            page, url, notebook.relative_to(all_tests_folder), widget
+        )

@@ -5,14 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from test_widgets import (  # beside this file
-    notebook_of,
-    nothing_serious_is_wrong,
-    page_of,
-    reading,
-    serve_from_here,
-    still_in_print_and_without_scripts,
-)
+from moving import Moving, changed_by, drag, panel, place, reading, slider
 
 from course_lib import figures, probes
 from course_lib.probes import AXIOMS, COUNTEREXAMPLES, METRICS, Case
@@ -141,28 +134,10 @@ def test_bad_input_is_named(changed, said):
 
 # --- In a page ------------------------------------------------------------------------------------
 
-CELL = """\
-from course_lib.widgets.axioms import DragVector
-from test_widgets_axioms import parts
-DragVector(**parts()).show()"""
-
-
-@pytest.fixture(scope="module")
-def converted(tmp_path_factory):
-    return page_of(notebook_of(CELL, tmp_path_factory.mktemp("notebook")))
-
-
-@pytest.fixture
-def figure(page, converted, needs):
-    with needs():
-        serve_from_here(page.context)
-    page.goto(converted.as_uri())
-    page.locator(".moving-figure").wait_for()
-    return page
-
-
-def slider(page, name):
-    return page.locator(".moving-figure").get_by_role("slider", name=name)
+MOVING = Moving(
+    make=lambda: DragVector(**parts()),
+    controls=(("slider", "First entry"), ("slider", "Second entry"), ("radiogroup", "Axiom")),
+)
 
 
 def marks(page):
@@ -205,13 +180,9 @@ def test_a_key_moves_everything_and_what_is_broken_elsewhere_is_said(figure):
             "marks": marks(figure),
         }
 
-    before = effects()
-    slider(figure, "First entry").press("ArrowRight")
-    after = effects()
-    same = [what for what in before if before[what] == after[what]]
-    assert not same, f"the key did not move {same}"
+    _, after = changed_by(effects, lambda: slider(figure, "First entry").press("ArrowRight"))
     assert after["spoken"] == "4.1"
-    texts = figure.locator(".moving-figure .panel").nth(2).locator("text").all_text_contents()
+    texts = panel(figure, 2).locator("text").all_text_contents()
     assert texts.count("✓ kept here, ✗ by (9, 4, 1, 1)") == 4
     assert texts.count("✗ broken") == 2
     figure.get_by_role("radio", name="Robin Hood").press("ArrowRight")
@@ -223,7 +194,7 @@ def test_a_key_moves_everything_and_what_is_broken_elsewhere_is_said(figure):
 
 @pytest.mark.browser
 def test_level_curves_hold_vectors_of_one_value(figure):
-    svg = figure.locator(".moving-figure .panel").nth(0).locator("svg")
+    svg = panel(figure, 0).locator("svg")
     choose = figure.get_by_role("combobox", name="Level curves of")
     ticks = [float(t.get_attribute("x")) for t in svg.locator("text[y='281']").all()]
     pixel = (ticks[-1] - ticks[0]) / 8  # of a unit; the second axis starts at the bottom, 264
@@ -240,51 +211,26 @@ def test_level_curves_hold_vectors_of_one_value(figure):
             np.testing.assert_allclose(values, low + part / 6 * (high - low), atol=2e-3)
     choose.select_option("kurtosis")
     assert svg.locator("g path").count() == 0
-    assert "1 whatever they are" in figure.locator(".moving-figure .panel").nth(0).inner_text()
+    assert "1 whatever they are" in panel(figure, 0).inner_text()
+
+
+def vector(page):
+    return [slider(page, f"{n} entry").get_attribute("aria-valuetext") for n in ("First", "Second")]
+
+
+def in_the_plane(page, x, y):
+    """Where on the screen a vector lies."""
+    return place(panel(page, 0).locator("svg"), (46 + 32 * x) / 320, (264 - 32 * y) / 304)
 
 
 @pytest.mark.browser
-def test_dragging_and_touch_go_in_both_directions(figure, browser, converted, needs):
-    def place(page, x, y):
-        """Where on the screen a vector lies in the plane."""
-        svg = page.locator(".moving-figure .panel").nth(0).locator("svg")
-        svg.scroll_into_view_if_needed()
-        box = svg.bounding_box()
-        unit = box["width"] / 320
-        return box["x"] + unit * (46 + 32 * x), box["y"] + unit * (264 - 32 * y)
-
-    def at(page):
-        return [
-            slider(page, f"{n} entry").get_attribute("aria-valuetext") for n in ("First", "Second")
-        ]
-
-    figure.mouse.move(*place(figure, 1, 3))
-    figure.mouse.down()
-    assert at(figure) == ["1.0", "3.0"]
-    figure.mouse.move(*place(figure, 2.5, 0.5), steps=3)
-    assert at(figure) == ["2.5", "0.5"]
-    figure.mouse.move(*place(figure, 7.5, -0.5), steps=3)
-    figure.mouse.up()
-    assert at(figure) == ["5.0", "0.0"]
-
-    context = browser.new_context(has_touch=True, viewport={"width": 360, "height": 800})
-    with needs():
-        serve_from_here(context)
-    page = context.new_page()
-    page.goto(converted.as_uri())
-    page.touchscreen.tap(*place(page, 2, 4))
-    assert at(page) == ["2.0", "4.0"]
-    assert page.locator(".moving-figure").evaluate("f => f.scrollWidth <= f.clientWidth")
-    context.close()
+def test_dragging_goes_in_both_directions(figure):
+    to = [in_the_plane(figure, *point) for point in ((1, 3), (2.5, 0.5), (7.5, -0.5))]
+    seen = [vector(figure) for _ in drag(figure, *to)]
+    assert seen == [["1.0", "3.0"], ["2.5", "0.5"], ["5.0", "0.0"]]
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, scheme):
-    nothing_serious_is_wrong(figure, axe, scheme)
-    assert figure.get_by_role("radiogroup", name="Axiom").count() == 1
-
-
-@pytest.mark.browser
-def test_the_still_stands_in_print_and_without_scripts(figure, browser, converted):
-    still_in_print_and_without_scripts(figure, browser, converted)
+def test_a_finger_puts_the_vector_where_it_touches(phone):
+    phone.touchscreen.tap(*in_the_plane(phone, 2, 4))
+    assert vector(phone) == ["2.0", "4.0"]

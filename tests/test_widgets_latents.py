@@ -6,14 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from test_widgets import (  # beside this file
-    notebook_of,
-    nothing_serious_is_wrong,
-    page_of,
-    reading,
-    serve_from_here,
-    still_in_print_and_without_scripts,
-)
+from moving import Moving, at, changed_by, panel, reading, slider
 
 from course_lib import autoencoders as ae
 from course_lib import data, figures, networks
@@ -166,36 +159,16 @@ def test_bad_input_is_named(changed, said):
 
 # --- In a page ------------------------------------------------------------------------------------
 
-CELL = """\
-from course_lib.widgets.latents import PickLatent
-from test_widgets_latents import parts
-PickLatent(**parts()).show()"""
-
-
-@pytest.fixture(scope="module")
-def converted(tmp_path_factory):
-    return page_of(notebook_of(CELL, tmp_path_factory.mktemp("notebook")))
-
-
-@pytest.fixture
-def figure(page, converted, needs):
-    with needs():
-        serve_from_here(page.context)
-    page.goto(converted.as_uri())
-    page.locator(".moving-figure").wait_for()
-    return page
+MOVING = Moving(
+    make=lambda: PickLatent(**parts()),
+    controls=(("slider", "Latent"), ("radiogroup", "Network"), ("button", "One at random")),
+    panels=(0,),
+)
 
 
 @pytest.fixture(scope="module")
 def state():
     return PickLatent(**parts()).state
-
-
-SLIDER = ".moving-figure input[type=range]"
-
-
-def at(page):
-    return int(page.locator(SLIDER).input_value())
 
 
 def effects(page):
@@ -205,7 +178,7 @@ def effects(page):
         "line": panels.nth(0).locator("line.chosen").get_attribute("x1"),
         "direction": panels.nth(1).locator("canvas").evaluate("c => c.toDataURL()"),
         "slope": panels.nth(1).locator("p").inner_text(),
-        "spoken": page.locator(SLIDER).get_attribute("aria-valuetext"),
+        "spoken": slider(page).get_attribute("aria-valuetext"),
     }
     for number, name in ((2, "strongest"), (3, "spread")):
         canvas = panels.nth(number).locator("canvas")
@@ -222,13 +195,10 @@ def effects(page):
 
 @pytest.mark.browser
 def test_the_arrow_keys_move_everything(figure, state):
-    before, latents = effects(figure), state["networks"][0]["latents"]
+    latents = state["networks"][0]["latents"]
     assert at(figure) == len(latents) // 2
-    figure.locator(SLIDER).press("ArrowRight")
+    _, after = changed_by(lambda: effects(figure), lambda: slider(figure).press("ArrowRight"))
     assert at(figure) == len(latents) // 2 + 1
-    after = effects(figure)
-    same = [what for what in before if before[what] == after[what]]
-    assert not same, f"the key did not move {same}"
     one = latents[at(figure)]
     assert after["spoken"] == f"number {one['number']}, active on {100 * one['active'] / N:.1f}%"
     shown = [
@@ -240,13 +210,12 @@ def test_the_arrow_keys_move_everything(figure, state):
 
 @pytest.mark.browser
 def test_what_is_drawn_is_what_the_state_holds(figure, state):
-    figure.locator(SLIDER).press("End")  # the latent with four images
+    slider(figure).press("End")  # the latent with four images
     one = state["networks"][0]["latents"][-1]
     assert (one["number"], len(one["strongest"]["image"])) == (5, 4)
-    panels = figure.locator(".moving-figure .panel")
 
-    def pixels(panel):
-        canvas = panels.nth(panel).locator("canvas")
+    def pixels(number):
+        canvas = panel(figure, number).locator("canvas")
         size = [int(canvas.get_attribute(side)) for side in ("height", "width")]
         found = canvas.evaluate(
             "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
@@ -274,8 +243,8 @@ def test_what_is_drawn_is_what_the_state_holds(figure, state):
 @pytest.mark.browser
 def test_bars_go_from_zero_to_their_value(figure, state):
     one = state["networks"][0]["latents"][at(figure)]
-    for panel, name in ((4, "means"), (5, "effects")):
-        svg = figure.locator(".moving-figure .panel").nth(panel).locator("svg")
+    for number, name in ((4, "means"), (5, "effects")):
+        svg = panel(figure, number).locator("svg")
         zero = float(svg.locator("line").get_attribute("x1"))
         every = [v for n in state["networks"] for o in n["latents"] for v in o[name]]
         unit = (340 - 56 - 24) / (max(0, *every) - min(0, *every))
@@ -290,13 +259,13 @@ def test_another_network_is_one_key_away(figure, state):
     figure.get_by_role("radio", name="trained", exact=True).press("ArrowRight")
     assert figure.get_by_role("radio", name="untrained").is_checked()
     latents = state["networks"][1]["latents"]
-    assert figure.locator(SLIDER).get_attribute("max") == str(len(latents) - 1)
+    assert slider(figure).get_attribute("max") == str(len(latents) - 1)
     one = latents[at(figure)]
     said = reading(figure)
     assert said.startswith(
         f"Latent {one['number']} of “untrained” is active on {one['active']} of {N} images"
     )
-    figure.locator(SLIDER).press("Home")
+    slider(figure).press("Home")
     assert reading(figure).startswith(f"Latent {latents[0]['number']} of “untrained”")
 
 
@@ -304,7 +273,7 @@ def test_another_network_is_one_key_away(figure, state):
 def test_what_is_said_is_what_the_table_says(figure):
     numbers = PickLatent(**parts()).numbers()
     for key, row in (("Home", 0), ("ArrowRight", 1)):
-        figure.locator(SLIDER).press(key)
+        slider(figure).press(key)
         said = reading(figure).replace("−", "-")
         assert f"Latent {numbers.latent[row]} of “trained”" in said
         assert f"({numbers.active[row]})" in said
@@ -323,45 +292,3 @@ def test_a_random_one_is_never_the_same_again(figure):
         seen.append(at(figure))
     assert all(now != then for now, then in zip(seen[1:], seen, strict=False))
     assert len(set(seen)) > 3
-
-
-@pytest.mark.browser
-def test_dragging_and_touch(figure, browser, converted, needs):
-    plot = figure.locator(".moving-figure .panel").nth(0).locator("svg")
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    across = box["y"] + box["height"] / 2
-    figure.mouse.move(box["x"] + 0.5 * box["width"], across)
-    figure.mouse.down()
-    figure.mouse.move(box["x"] + 0.97 * box["width"], across, steps=4)
-    assert at(figure) == 10
-    figure.mouse.move(box["x"] + 0.02 * box["width"], across, steps=4)
-    figure.mouse.up()
-    assert at(figure) == 0
-
-    context = browser.new_context(has_touch=True, viewport={"width": 360, "height": 800})
-    with needs():
-        serve_from_here(context)
-    page = context.new_page()
-    page.goto(converted.as_uri())
-    plot = page.locator(".moving-figure .panel").nth(0).locator("svg")
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    page.touchscreen.tap(box["x"] + 0.95 * box["width"], box["y"] + box["height"] / 2)
-    assert at(page) == 10
-    root = page.locator(".moving-figure")
-    assert root.evaluate("f => f.scrollWidth <= f.clientWidth")
-    context.close()
-
-
-@pytest.mark.browser
-def test_the_still_stands_in_print_and_without_scripts(figure, browser, converted):
-    still_in_print_and_without_scripts(figure, browser, converted)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, scheme):
-    nothing_serious_is_wrong(figure, axe, scheme)
-    assert figure.get_by_role("slider", name="Latent").get_attribute("aria-valuetext")
-    assert figure.get_by_role("radiogroup", name="Network").count() == 1

@@ -7,15 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from test_widgets import (  # beside this file
-    lab,
-    notebook_of,
-    nothing_serious_is_wrong,
-    page_of,
-    reading,
-    serve_from_here,
-    still_in_print_and_without_scripts,
-)
+from moving import Moving, drag, place, reading, slider
 from torch import nn
 
 from course_lib import data, figures, networks, probes, pruning
@@ -223,33 +215,13 @@ def test_the_dials_are_the_librarys(page):
 
 # --- In a page ------------------------------------------------------------------------------------
 
-CELL = """\
-from course_lib.widgets.shifts import DrawDigit
-from test_widgets_shifts import parts
-DrawDigit(**parts()).show()"""
-
-
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    return notebook_of(CELL, tmp_path_factory.mktemp("notebook"))
-
-
-@pytest.fixture(scope="module")
-def converted(executed):
-    return page_of(executed)
-
-
-@pytest.fixture
-def figure(page, converted, needs):
-    with needs():
-        serve_from_here(page.context)
-    page.goto(converted.as_uri())
-    page.locator(".moving-figure").wait_for()
-    return page
-
-
-def slider(page, name):
-    return page.locator(".moving-figure").get_by_role("slider", name=name)
+MOVING = Moving(
+    make=lambda: DrawDigit(**parts()),
+    controls=(
+        ("grid", "The image to draw on"),
+        *(("slider", dial) for dial in ("Image", "Rotate", "Invert", "Noise")),
+    ),
+)
 
 
 def values(page):
@@ -298,7 +270,7 @@ def test_what_is_said_is_what_the_table_says(figure):
             slider(figure, name).fill(str(to if column.startswith(name[:4].lower()) else 0))
         found = values(figure)
         assert list(found) == list(numbers.index)
-        for name, (value, place) in found.items():
+        for name, (value, lies) in found.items():
             assert value == numbers[column][name], (column, name)
             number, (low, high) = (
                 float(value.replace("−", "-")),
@@ -306,7 +278,7 @@ def test_what_is_said_is_what_the_table_says(figure):
             )
             if min(abs(number - low), abs(number - high)) > 0.05:
                 wanted = "above" if number > high else "below" if number < low else "in"
-                assert place == wanted, (column, name)
+                assert lies == wanted, (column, name)
 
 
 @pytest.mark.browser
@@ -336,65 +308,39 @@ def test_drawing_with_keys_and_choosing(figure):
     assert "image number 34, a 3, a class never learned" in reading(figure)
 
 
+def middle(page, row, column):
+    """Where on the screen a pixel of the image to draw on lies."""
+    return place(page.locator(".ink"), (column + 0.5) / 8, (row + 0.5) / 8)
+
+
+def inked(page):
+    cells = page.locator(".ink [aria-label$='100% ink']").all()
+    return [cell.get_attribute("aria-label").split(":")[0] for cell in cells]
+
+
 @pytest.mark.browser
-def test_drawing_with_a_mouse_and_a_finger(figure, browser, converted, needs):
-    def middle(page, row, column):
-        box = page.locator(".ink").bounding_box()
-        size = box["width"] / 8
-        return box["x"] + (column + 0.5) * size, box["y"] + (row + 0.5) * size
-
-    def inked(page):
-        cells = page.locator(".ink [aria-label$='100% ink']").all()
-        return [cell.get_attribute("aria-label").split(":")[0] for cell in cells]
-
+def test_drawing_with_a_mouse(figure):
     figure.get_by_role("button", name="Clear the image").click()
-    figure.locator(".ink").scroll_into_view_if_needed()
-    figure.mouse.move(*middle(figure, 0, 1))
-    figure.mouse.down()
-    figure.mouse.move(*middle(figure, 0, 3), steps=6)
-    figure.mouse.up()
+    strokes = drag(figure, middle(figure, 0, 1), middle(figure, 0, 2), middle(figure, 0, 3))
+    assert [len(inked(figure)) for _ in strokes] == [1, 2, 3]
     figure.mouse.move(*middle(figure, 5, 3), steps=6)
     assert inked(figure) == [f"row 1, column {k}" for k in (2, 3, 4)]
 
-    context = browser.new_context(has_touch=True, viewport={"width": 360, "height": 800})
-    with needs():
-        serve_from_here(context)
-    page = context.new_page()
-    page.goto(converted.as_uri())
-    page.get_by_role("button", name="Clear the image").tap()
-    page.locator(".ink").scroll_into_view_if_needed()
-    page.touchscreen.tap(*middle(page, 6, 2))
-    assert inked(page) == ["row 7, column 3"]
-    assert page.locator(".moving-figure").evaluate("f => f.scrollWidth <= f.clientWidth")
-    context.close()
+
+@pytest.mark.browser
+def test_drawing_with_a_finger(phone):
+    phone.get_by_role("button", name="Clear the image").tap()
+    phone.touchscreen.tap(*middle(phone, 6, 2))
+    assert inked(phone) == ["row 7, column 3"]
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, scheme):
-    nothing_serious_is_wrong(figure, axe, scheme)
-
-
-@pytest.mark.browser
-def test_the_still_stands_in_print_and_without_scripts(figure, browser, converted):
-    still_in_print_and_without_scripts(figure, browser, converted)
-
-
-@pytest.mark.browser
-def test_keys_draw_in_jupyterlab(page, executed, tmp_path, needs):
-    with needs(), lab(executed.parent, tmp_path) as url:
-        page.goto(f"{url}/lab/tree/{executed.name}")
-        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-        page.get_by_text("| Idle").wait_for(timeout=60_000)
-        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
-        page.keyboard.press("Shift+Enter")
-        page.keyboard.press("Shift+Enter")
-        page.locator(".moving-figure").wait_for(timeout=60_000)
-        page.get_by_text("| Idle").wait_for()
-        page.get_by_role("button", name="Clear the image").click()
-        page.locator(".ink [tabindex='0']").focus()
-        for key in ("ArrowDown", "ArrowRight", "Space"):
-            page.keyboard.press(key)
-        assert page.locator(".ink [aria-label='row 2, column 2: 100% ink']").count() == 1
-        slider(page, "Rotate").press("ArrowRight")
-        assert "your drawing, rotated by 5°" in reading(page)
+def test_keys_draw_in_jupyterlab(page, lab, figure_notebooks):
+    lab(page, figure_notebooks[__name__])
+    page.get_by_role("button", name="Clear the image").click()
+    page.locator(".ink [tabindex='0']").focus()
+    for key in ("ArrowDown", "ArrowRight", "Space"):
+        page.keyboard.press(key)
+    assert page.locator(".ink [aria-label='row 2, column 2: 100% ink']").count() == 1
+    slider(page, "Rotate").press("ArrowRight")
+    assert "your drawing, rotated by 5°" in reading(page)

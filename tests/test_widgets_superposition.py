@@ -7,15 +7,8 @@ import browser as in_browser  # beside this file
 import numpy as np
 import pytest
 import torch
+from moving import Moving, changed_by, fits, reading, slider
 from scipy.stats import kstest
-from test_widgets import (  # beside this file
-    lab,
-    notebook_of,
-    nothing_serious_is_wrong,
-    page_of,
-    serve_from_here,
-    still_in_print_and_without_scripts,
-)
 
 from course_lib import figures, superposition
 from course_lib.evidence import t_interval
@@ -261,33 +254,13 @@ def test_sparse_features_end_in_a_pentagon_and_dense_ones_in_two_arrows(page):
 
 # --- In a page ------------------------------------------------------------------------------------
 
-CELL = """\
-from course_lib.widgets.superposition import DragSparsity
-from test_widgets_superposition import parts
-DragSparsity(**parts(steps=600)).show()"""
-
-
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    return notebook_of(CELL, tmp_path_factory.mktemp("notebook"))
-
-
-@pytest.fixture(scope="module")
-def converted(executed):
-    return page_of(executed)
-
-
-@pytest.fixture
-def figure(page, converted, needs):
-    with needs():
-        serve_from_here(page.context)
-    page.goto(converted.as_uri())
-    page.locator(".moving-figure").wait_for()
-    return page
-
-
-def slider(page, number=0):
-    return page.locator(".moving-figure input[type=range]").nth(number)
+MOVING = Moving(
+    make=lambda: DragSparsity(**parts(steps=600)),
+    controls=(
+        ("slider", "P, the probability of zero"),
+        ("slider", "Importance, from feature to feature"),
+    ),
+)
 
 
 def button(page, name):
@@ -303,8 +276,7 @@ def trained(page):
     page.wait_for_function(
         "document.querySelector('.moving-figure p.now').textContent.startsWith('Trained')"
     )
-    page.wait_for_timeout(500)
-    return page.locator(".moving-figure p[aria-live]").inner_text()
+    return reading(page)
 
 
 def arrows(page):
@@ -343,18 +315,19 @@ def test_it_rests_on_the_model_of_the_run(figure):
 
 @pytest.mark.browser
 def test_a_key_trains_and_changes_everything(figure):
-    before = effects(figure)
-    slider(figure).press("End")
-    assert slider(figure).get_attribute("aria-valuetext") == "0.99"
-    slider(figure, 1).press("ArrowLeft")
-    assert slider(figure, 1).get_attribute("aria-valuetext") == "× 0.95"
     spoken = figure.locator(".moving-figure p[aria-live]")
-    assert spoken.get_attribute("aria-live") == "off"
-    said = trained(figure)
-    assert spoken.get_attribute("aria-live") == "polite"
-    after = effects(figure)
-    same = [what for what in before if before[what] == after[what]]
-    assert not same, f"training did not change {same}"
+
+    def train():
+        slider(figure).press("End")
+        assert slider(figure).get_attribute("aria-valuetext") == "0.99"
+        slider(figure, 1).press("ArrowLeft")
+        assert slider(figure, 1).get_attribute("aria-valuetext") == "× 0.95"
+        assert spoken.get_attribute("aria-live") == "off"
+        trained(figure)
+        assert spoken.get_attribute("aria-live") == "polite"
+
+    _, after = changed_by(lambda: effects(figure), train)
+    said = reading(figure)
     bars = figure.locator(".moving-figure .panel").nth(1).locator("text")
     stored = sum(", stored" in text for text in bars.all_text_contents())
     assert after["now"].startswith(f"Trained, step 600 of 600. {stored} of 5 features stored.")
@@ -441,47 +414,18 @@ def test_who_asked_for_less_motion_sees_where_it_ends_and_not_how(figure):
 
 
 @pytest.mark.browser
-def test_it_fits_a_small_phone(browser, converted, needs):
-    context = browser.new_context(has_touch=True, viewport={"width": 360, "height": 800})
-    with needs():
-        serve_from_here(context)
-    page = context.new_page()
-    page.goto(converted.as_uri())
-    page.locator(".moving-figure").wait_for()
-    root = page.locator(".moving-figure")
-    assert root.evaluate("f => f.scrollWidth <= f.clientWidth")
-    button(page, "Train").tap()
-    trained(page)
-    context.close()
+def test_it_trains_under_a_finger(phone):
+    button(phone, "Train").tap()
+    trained(phone)
+    assert fits(phone)
 
 
 @pytest.mark.browser
-def test_the_still_stands_in_print_and_without_scripts(figure, browser, converted):
-    still_in_print_and_without_scripts(figure, browser, converted)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, scheme):
-    nothing_serious_is_wrong(figure, axe, scheme)
-    for name in ("P, the probability of zero", "Importance, from feature to feature"):
-        assert figure.get_by_role("slider", name=name).get_attribute("aria-valuetext")
-
-
-@pytest.mark.browser
-def test_it_works_in_jupyterlab(page, executed, tmp_path, needs):
-    with needs(), lab(executed.parent, tmp_path) as url:
-        page.goto(f"{url}/lab/tree/{executed.name}")
-        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-        page.get_by_text("| Idle").wait_for(timeout=60_000)
-        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
-        page.keyboard.press("Shift+Enter")
-        page.keyboard.press("Shift+Enter")
-        page.locator(".moving-figure").wait_for(timeout=60_000)
-        page.get_by_text("| Idle").wait_for()
-        slider(page).press("End")
-        assert trained(page).startswith("P = 0.99")
-        assert not page.locator(".course-still svg").is_visible()
+def test_it_works_in_jupyterlab(page, lab, figure_notebooks):
+    lab(page, figure_notebooks[__name__])
+    slider(page).press("End")
+    assert trained(page).startswith("P = 0.99")
+    assert not page.locator(".course-still svg").is_visible()
 
 
 @pytest.mark.browser

@@ -7,14 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_widgets import (  # beside this file
-    notebook_of,
-    nothing_serious_is_wrong,
-    page_of,
-    reading,
-    serve_from_here,
-    still_in_print_and_without_scripts,
-)
+from moving import Moving, at, changed_by, panel, reading, slider
 
 from course_lib import figures, networks, pruning, tickets
 from course_lib.evidence import t_interval
@@ -31,8 +24,8 @@ def units():
     yield "dense", 0, 0
     for rewind in (0, 30):
         yield from (("ticket", rewind, number) for number in range(1, ROUNDS + 1))
-    for arm, at in CONTROLS.items():
-        yield from ((arm, 0, number) for number in at)
+    for arm, rounds in CONTROLS.items():
+        yield from ((arm, 0, number) for number in rounds)
 
 
 def frames():
@@ -180,28 +173,11 @@ def test_bad_input_is_named(changed, said):
 
 # --- In a page ------------------------------------------------------------------------------------
 
-CELL = """\
-from course_lib.widgets.tickets import TicketRounds
-from test_widgets_tickets import parts
-TicketRounds(**parts()).show()"""
-
-
-@pytest.fixture(scope="module")
-def converted(tmp_path_factory):
-    return page_of(notebook_of(CELL, tmp_path_factory.mktemp("notebook")))
-
-
-@pytest.fixture
-def figure(page, converted, needs):
-    with needs():
-        serve_from_here(page.context)
-    page.goto(converted.as_uri())
-    page.locator(".moving-figure").wait_for()
-    return page
-
-
-def at(page):
-    return int(page.locator(".moving-figure input").input_value())
+MOVING = Moving(
+    make=lambda: TicketRounds(**parts()),
+    controls=(("slider", "Round"), ("button", "Play")),
+    panels=(0,),
+)
 
 
 def effects(page):
@@ -216,19 +192,16 @@ def effects(page):
         "mask": panels.nth(3).locator("canvas").evaluate("c => c.toDataURL()"),
         "layers": panels.nth(4).locator("rect").nth(1).get_attribute("width"),
         "steps": panels.nth(5).locator("rect").nth(0).get_attribute("width"),
-        "spoken": page.locator(".moving-figure input").get_attribute("aria-valuetext"),
+        "spoken": slider(page).get_attribute("aria-valuetext"),
     }
 
 
 @pytest.mark.browser
 def test_the_arrow_keys_move_everything(figure):
-    before, masks = effects(figure), nested_masks()
+    masks = nested_masks()
     assert at(figure) == 2
-    figure.locator(".moving-figure input").press("ArrowRight")
+    _, after = changed_by(lambda: effects(figure), lambda: slider(figure).press("ArrowRight"))
     assert at(figure) == 3
-    after = effects(figure)
-    same = [what for what in before if before[what] == after[what]]
-    assert not same, f"the key did not move {same}"
     assert after["spoken"] == f"3: {100 * pruning.density(masks[3]):.1f}% kept"
     assert after["stay"] == f"{int(masks[3]['0.weight'].sum())} of 120 weights stay."
     most = int(masks[3]["0.weight"].sum(0).max())
@@ -237,8 +210,8 @@ def test_the_arrow_keys_move_everything(figure):
 
 @pytest.mark.browser
 def test_the_mask_that_is_drawn_is_the_mask_of_the_round(figure):
-    figure.locator(".moving-figure input").press("End")
-    canvas = figure.locator(".moving-figure .panel").nth(3).locator("canvas")
+    slider(figure).press("End")
+    canvas = panel(figure, 3).locator("canvas")
     data = canvas.evaluate("c => [...c.getContext('2d').getImageData(0, 0, 19, 9).data]")
     assert [canvas.get_attribute(side) for side in ("width", "height")] == ["19", "9"]
     blue = np.array(data).reshape(9, 19, 4)[:, :, 3] == 255
@@ -252,10 +225,9 @@ def test_the_mask_that_is_drawn_is_the_mask_of_the_round(figure):
 @pytest.mark.browser
 def test_only_what_was_trained_at_a_round_is_drawn(figure):
     panels = figure.locator(".moving-figure .panel")
-    slider = figure.locator(".moving-figure input")
     drawn = {"Home": 1, "ArrowRight": 2, "ArrowRight ": 4, "ArrowRight  ": 2, "End": 3}
     for key, curves in drawn.items():  # dense; ticket and dense; all; and so on
-        slider.press(key.strip())
+        slider(figure).press(key.strip())
         assert panels.nth(1).locator("polyline").count() == curves, key
     assert "random mask not trained here" in reading(figure)
     assert panels.nth(0).locator('circle[r="5"][visibility="hidden"]').count() == 1
@@ -264,9 +236,8 @@ def test_only_what_was_trained_at_a_round_is_drawn(figure):
 @pytest.mark.browser
 def test_what_is_said_is_what_the_table_says(figure):
     numbers = TicketRounds(**parts()).numbers()
-    slider = figure.locator(".moving-figure input")
     for key, row in (("End", 4), ("Home", 0)):
-        slider.press(key)
+        slider(figure).press(key)
         said = reading(figure)
         assert said.startswith(f"Round {row}, {numbers.density[row]} of the weights kept.")
         assert numbers["accuracy, ticket"][row] in said
@@ -291,47 +262,5 @@ def test_it_plays_to_the_end_and_stops_when_told(figure):
     figure.wait_for_timeout(1200)
     assert (at(figure), button.inner_text()) == (0, "Play")
     button.press("Enter")
-    figure.locator(".moving-figure input").press("ArrowRight")  # a hand on the slider stops it
+    slider(figure).press("ArrowRight")  # a hand on the slider stops it
     assert button.inner_text() == "Play"
-
-
-@pytest.mark.browser
-def test_dragging_and_touch(figure, browser, converted, needs):
-    plot = figure.locator(".moving-figure .panel").nth(0).locator("svg")
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    across = box["y"] + box["height"] / 2
-    figure.mouse.move(box["x"] + 0.5 * box["width"], across)
-    figure.mouse.down()
-    figure.mouse.move(box["x"] + 0.95 * box["width"], across, steps=4)
-    assert at(figure) == 4
-    figure.mouse.move(box["x"] + 0.05 * box["width"], across, steps=4)
-    figure.mouse.up()
-    assert at(figure) == 0
-
-    context = browser.new_context(has_touch=True, viewport={"width": 360, "height": 800})
-    with needs():
-        serve_from_here(context)
-    page = context.new_page()
-    page.goto(converted.as_uri())
-    plot = page.locator(".moving-figure .panel").nth(0).locator("svg")
-    plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    page.touchscreen.tap(box["x"] + 0.95 * box["width"], box["y"] + box["height"] / 2)
-    assert at(page) == 4
-    root = page.locator(".moving-figure")
-    assert root.evaluate("f => f.scrollWidth <= f.clientWidth")
-    context.close()
-
-
-@pytest.mark.browser
-def test_the_still_stands_in_print_and_without_scripts(figure, browser, converted):
-    still_in_print_and_without_scripts(figure, browser, converted)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_screen_reader_finds_names_and_nothing_serious_is_wrong(figure, axe, scheme):
-    nothing_serious_is_wrong(figure, axe, scheme)
-    assert figure.get_by_role("slider", name="Round").get_attribute("aria-valuetext")
-    assert figure.get_by_role("button", name="Play").count() == 1

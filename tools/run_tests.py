@@ -32,7 +32,7 @@ STAGES = {
     "notebooks": [PYTHON, "-m", "pytest", "notebooks", "--nbval-lax", "--nbval-current-env"]
     + ["--nbval-cell-timeout=600", "--timeout=0", "--ignore=notebooks/assignments"],
     # Looks at what the stage before has built, in two browsers at once.
-    "browser": [PYTHON, "-m", "pytest", "tests", "-m", "browser", "-n", "2", "--dist", "loadfile"],
+    "browser": [PYTHON, "-m", "pytest", "tests", "-m", "browser", "-n", "2", "--dist", "worksteal"],
 }
 
 
