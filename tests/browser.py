@@ -174,6 +174,25 @@ def site_pages(folder=SITE):
     return sorted(found)
 
 
+# Parts of a page that the course's own extensions and notebooks make, by their classes.
+OWN = r"\b(?:chapter-map|claims-summary|ledger-entry|course-(?:details|quiz|still)|tag_exercise)\b"
+
+
+def kinds_of_pages(pages, folder=SITE):
+    """Of pages of the same kind one each, the shortest; sorted.
+
+    They stand in the same folder, load the same scripts and styles, and hold the same kinds of
+    parts. A page beside the folders, such as the search, is a kind of its own.
+    """
+    kinds = {}
+    for page in sorted(pages, key=lambda page: (Path(folder) / f"{page}.html").stat().st_size):
+        text = (Path(folder) / f"{page}.html").read_text(encoding="utf-8", errors="replace")
+        loaded = re.findall(r"<(?:script|link)\b[^>]*\b(?:src|href)=\"([^\"]*\.(?:js|css))\b", text)
+        parts = frozenset(loaded), frozenset(re.findall(OWN, text))
+        kinds.setdefault((posixpath.dirname(page) or page, *parts), page)
+    return sorted(kinds.values())
+
+
 # --- A page ---------------------------------------------------------------------------------
 
 
@@ -256,9 +275,19 @@ def opened(browser, url, home, theme="light", width=WIDE):
 
 
 def resize(page, width):
+    """Change the width of the window, if it is another one, and wait for what the theme does then.
+
+    It lets scrolling boxes take the focus 0.3 s after the last change of size. The page's own clock
+    counts, which a busy machine holds up with everything else in the page.
+    """
+    if page.viewport_size["width"] == width:
+        return
+    page.evaluate(
+        """() => { window.courseResized = new Promise(done =>
+            addEventListener("resize", () => setTimeout(done, 320), { once: true })); }"""
+    )
     page.set_viewport_size({"width": width, "height": HEIGHT})
-    # The theme lets scrolling boxes take the focus 0.3 s after the last change of size.
-    page.wait_for_timeout(500)
+    page.evaluate("() => window.courseResized")
 
 
 def photograph(page, path):
@@ -413,7 +442,8 @@ def sideways_scroll(page):
         // A box, or text that stands out of it: a long word widens no box.
         const reach = e => {
           const box = e.getBoundingClientRect();
-          return Math.round(Math.max(box.right, box.left + e.scrollWidth) + scrollX);
+          const inside = getComputedStyle(e).overflowX === "visible" ? e.scrollWidth : 0;
+          return Math.round(Math.max(box.right, box.left + inside) + scrollX);
         };
         const out = [...document.body.querySelectorAll("*")].filter(
           e => reach(e) > innerWidth && e.getBoundingClientRect().height && !clipped(e));
@@ -550,16 +580,25 @@ def article_text(path, selector):
     return " ".join(part.get_text(" ") for part in soup.select(selector)).lower()
 
 
+@functools.cache
+def _letters(path, _changed):
+    return re.sub(r"<[^>]*>", " ", path.read_text(encoding="utf-8")).lower()
+
+
+def letters(path):
+    """All text of a page in small letters, scripts too: more than its article, and soon found."""
+    return _letters(path, path.stat().st_mtime_ns)
+
+
 def rare_word(folder, page, others):
     """A word in the prose of a page that stands in none of the others, not even as a part.
 
     The longest one of those that occur, by preference, once.
     """
     folder = Path(folder)
-    path = folder / f"{page}.html"
-    prose = re.findall(r"[a-z]{7,}", article_text(path, "article section > p"))
-    elsewhere = " ".join(article_text(folder / f"{name}.html", "article") for name in others)
-    counts = Counter(word for word in prose if word not in elsewhere)
+    prose = re.findall(r"[a-z]{7,}", article_text(folder / f"{page}.html", "article section > p"))
+    elsewhere = [letters(folder / f"{name}.html") for name in others]
+    counts = Counter(word for word in prose if not any(word in text for text in elsewhere))
     if not counts:
         raise ValueError(f"every word of {page} stands in another page too")
     return min(counts, key=lambda word: (counts[word], -len(word), word))

@@ -25,6 +25,8 @@ pytestmark = pytest.mark.browser
 HOME = "book/home"
 # Without a site the tests are there all the same, to say so.
 PAGES = in_browser.site_pages() or [HOME]
+# Of each kind of page one, which is looked at from a file too, and in light by axe when narrow.
+KINDS = in_browser.kinds_of_pages(in_browser.site_pages()) or [HOME]
 CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")] or ["notebooks/01_pruning"]
 # Sphinx makes these. They are checked as the others are, but nobody wrote them to be looked at.
 GENERATED = {"genindex", "py-modindex", "search"}
@@ -36,9 +38,9 @@ def look(browser, axe, folder, url, page, theme, shots=None):
     """Open a page of a served folder and run all checks that need an open page.
 
     Returns {check: problems}. `axe` is the text of axe-core, or None to go without; with `shots`,
-    pictures of the whole page are put into that folder.
+    a picture of the whole page is put into that folder: wide if it is light, narrow if dark.
     """
-    found, picture = {}, page.replace("/", "-")
+    found = {}
     limit = in_browser.HOME_LIMIT if page == HOME else in_browser.PAGE_LIMIT
     with in_browser.opened(browser, f"{url}{quote(page)}.html", url, theme) as (tab, log):
         found["weight"] = in_browser.overweight(log, folder, limit)
@@ -49,15 +51,34 @@ def look(browser, axe, folder, url, page, theme, shots=None):
             if name == "narrow":
                 in_browser.resize(tab, width)
             found[f"scroll {name}"] = in_browser.sideways_scroll(tab)
-            # A colour does not change with the width, nor the order of a page with its colours.
-            if axe and (name, theme) != ("narrow", "dark"):
+            if axe and axe_looks(page, theme, name):
                 found[f"axe {name}"] = in_browser.serious_violations(tab, axe)
-            if shots:
-                in_browser.photograph(tab, shots / f"{picture}-{name}-{theme}.jpg")
+            if shots and (name, theme) in PICTURED:
+                in_browser.photograph(tab, picture_of(shots, page, theme))
         found["other hosts"] = in_browser.requests_elsewhere(log)
         found["files"] = in_browser.failed_requests(log)
         found["console"] = in_browser.console_errors(log)
     return found
+
+
+def axe_looks(page, theme, width):
+    """Whether axe looks at a page in this theme at this width; on long pages it takes long.
+
+    Each page is looked at in each theme and at each width. A colour does not change with the width,
+    nor the order of a page with its colours; what only a narrow page shows is of the theme's, the
+    same on all pages of a kind.
+    """
+    if theme == "light":
+        return width == "wide" or page in KINDS
+    return width == "narrow"
+
+
+PICTURED = {("wide", "light"), ("narrow", "dark")}
+
+
+def picture_of(folder, page, theme):
+    [name] = [name for name, other in PICTURED if other == theme]
+    return folder / f"{page.replace('/', '-')}-{name}-{theme}.jpg"
 
 
 def look_from_file(browser, folder, page):
@@ -76,7 +97,15 @@ def look_from_file(browser, folder, page):
 
 CHECKS = ["theme", "math", "images", "scroll wide", "scroll narrow", "axe wide", "axe narrow"]
 CHECKS += ["other hosts", "files", "console", "weight"]
-IN_THE_DARK = [check for check in CHECKS if check != "axe narrow"]
+
+
+def checks_of(page, theme):
+    """The names of all checks of a visit."""
+    return sorted(
+        check
+        for check in CHECKS
+        if not check.startswith("axe ") or axe_looks(page, theme, check.removeprefix("axe "))
+    )
 
 
 def told(problems):
@@ -89,19 +118,18 @@ def told(problems):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
 def test_page(browser, axe, site, site_url, page, theme):
-    """All checks of one visit; its pictures stay, to be looked at."""
+    """All checks of one visit; its picture stays, to be looked at."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     shots = SCREENSHOTS if page not in GENERATED else None
     found = look(browser, axe, site, site_url, page, theme, shots)
-    assert sorted(found) == sorted(CHECKS if theme == "light" else IN_THE_DARK)
+    assert sorted(found) == checks_of(page, theme)
     problems = [f"{check}: {problem}" for check, those in found.items() for problem in those]
     assert not problems, told(problems)
-    for width in ("wide", "narrow") if shots else ():
-        picture = SCREENSHOTS / f"{page.replace('/', '-')}-{width}-{theme}.jpg"
-        assert picture.stat().st_size > 5000, picture
+    if shots:
+        assert picture_of(shots, page, theme).stat().st_size > 5000, page
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", KINDS)
 def test_page_from_a_file(browser, site, page):
     problems = [
         f"{check}: {problem}"
@@ -118,8 +146,10 @@ def test_links(site):
     assert not problems, told(problems)
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-@pytest.mark.parametrize("how", ["http", "file"])
+# All share one index, so from a file one of them will do.
+@pytest.mark.parametrize(
+    ("how", "chapter"), [("file", CHAPTERS[0]), *(("http", chapter) for chapter in CHAPTERS)]
+)
 def test_search_finds_what_only_a_notebook_says(browser, site, site_url, how, chapter):
     word = in_browser.rare_word(site, chapter, set(PAGES) - {chapter})
     home = site_url if how == "http" else site.as_uri() + "/"
@@ -189,6 +219,9 @@ console.log("all is well");
 </html>
 """
 
+# A word of 800 to 830 pixels in whatever font: its letters are tiny, and 40 pixels apart.
+STYLE, WORD = 'style="font-size: 1px; letter-spacing: 40px"', "abcdefghij" * 2
+
 # check: (what is put into the good page, part of what must be said of it)
 BROKEN = {
     "other hosts": [
@@ -234,8 +267,8 @@ BROKEN = {
     "scroll wide": [('<div class="long" style="width: 2000px">x</div>', "div.long reaches 20")],
     "scroll narrow": [
         ('<div class="long" id="wide">x</div>', "div#wide reaches 9"),
-        ("<p>" + "longword" * 20 + "</p>", "pixels wide in a window of 360: main > article > p"),
-        ('<style>body { overflow-x: hidden }</style><pre id="p">' + "x" * 99 + "</pre>", "pre#p"),
+        (f"<p {STYLE}>{WORD}</p>", "pixels wide in a window of 360: main > article > p reaches 8"),
+        (f'<style>body {{ overflow-x: hidden }}</style><pre id="p" {STYLE}>{WORD}</pre>', "pre#p"),
     ],
     "theme": [("<script>document.documentElement.dataset.theme = 'sepia'</script>", "'sepia'")],
     "weight": [('<img src="heavy.png" alt="A hundred megabytes">', "heavy.png 3,000,000")],
@@ -268,7 +301,7 @@ def write(folder, inserted, name="broken"):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_nothing_is_said_of_a_good_page(browser, axe, small, small_url, theme):
     found = look(browser, axe, small, small_url, "good", theme)
-    assert sorted(found) == sorted(CHECKS if theme == "light" else IN_THE_DARK)
+    assert sorted(found) == checks_of("good", theme)
     assert not any(found.values()), found
 
 
@@ -283,7 +316,8 @@ def test_nothing_is_said_of_a_good_page_from_a_file(browser, small):
 )
 def test_a_broken_page_is_reported(browser, request, small, small_url, check, inserted, said):
     axe = request.getfixturevalue("axe") if check.startswith("axe") else None
-    found = look(browser, axe, small, small_url, write(small, inserted), "light")
+    theme = "dark" if check == "axe narrow" else "light"
+    found = look(browser, axe, small, small_url, write(small, inserted), theme)
     assert said in told(found[check])
     # The other checks do not take this for a fault of theirs; what is wrong when the page is wide
     # may be wrong when it is narrow too.
@@ -298,9 +332,20 @@ def test_every_check_has_a_broken_page():
 def test_a_fault_in_the_dark_only_is_reported(browser, axe, small, small_url):
     page = write(small, '<style>[data-theme="dark"] b { color: #333 }</style><b>Dim</b>')
     assert not look(browser, axe, small, small_url, page, "light")["axe wide"]
-    assert "#333333 on #111111" in told(
-        look(browser, axe, small, small_url, page, "dark")["axe wide"]
-    )
+    found = look(browser, axe, small, small_url, page, "dark")
+    assert "#333333 on #111111" in told(found["axe narrow"])
+
+
+def test_axe_looks_at_each_page_in_each_theme_and_at_each_width():
+    for page in PAGES:
+        seen = [
+            (theme, width)
+            for theme in ("light", "dark")
+            for width in ("wide", "narrow")
+            if axe_looks(page, theme, width)
+        ]
+        assert {("light", "wide"), ("dark", "narrow")} <= set(seen)
+        assert (("light", "narrow") in seen) == (page in KINDS)
 
 
 def test_what_fails_from_a_file_only_is_reported(browser, small, small_url):
@@ -418,6 +463,28 @@ def test_the_word_to_search_for_stands_only_there(tmp_path):
     assert in_browser.rare_word(tmp_path, "chapter", ["other"]) == "capybaras"
     with pytest.raises(ValueError, match="every word of other"):
         in_browser.rare_word(tmp_path, "other", ["chapter", "other"])
+
+
+def test_of_each_kind_of_page_one_is_looked_at_from_a_file(tmp_path):
+    def write(name, head="", body=""):
+        path = tmp_path / f"{name}.html"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"<head>{head}</head><body>{body}</body>", encoding="utf-8")
+        return name
+
+    script = '<script src="../_static/a.js?v=1"></script>'
+    style = '<link rel="stylesheet" href="../_static/a.css" />'
+    pages = [
+        write("book/short", script),
+        write("book/long", script, "<p>Another one of its kind.</p>"),
+        write("book/plain"),
+        write("book/styled", script + style),
+        write("book/ledger", script, '<div class="ledger-entry"></div>'),
+        write("notebooks/same", script),
+        write("index"),
+        write("search"),
+    ]
+    assert in_browser.kinds_of_pages(pages, tmp_path) == sorted(set(pages) - {"book/long"})
 
 
 def test_pages_are_those_that_sphinx_wrote(small):
