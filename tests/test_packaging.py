@@ -1,6 +1,7 @@
 """The files that describe the course to pip, conda, GitHub and readers agree with one another."""
 
 import ast
+import datetime
 import json
 import re
 import shutil
@@ -42,8 +43,8 @@ def requirements(*extras):
     return {canonicalize_name(r.name): str(r.specifier) for r in parsed}
 
 
-def pins():
-    lines = [line for line in read("constraints.txt").splitlines() if not line.startswith("#")]
+def pins(name="constraints.txt"):
+    lines = [line for line in read(name).splitlines() if not line.startswith("#")]
     return dict(line.split("==") for line in lines)
 
 
@@ -76,6 +77,28 @@ def test_an_install_in_colab_leaves_its_packages_alone():
     for name, range_ in requirements().items():
         assert re.fullmatch(r">=[\d.]+", range_), f"{name}{range_} could replace what is there"
     assert "torchvision" not in requirements("book", "lab", "test") | pins()
+
+
+def test_what_colab_has_is_in_the_ranges():
+    """Else an install there would replace it. The day of the list stands above it."""
+    there = {canonicalize_name(name): v for name, v in pins("tools/colab-versions.txt").items()}
+    for name, range_ in requirements().items():
+        assert Requirement(f"x{range_}").specifier.contains(there[name]), name
+    head = read("tools/colab-versions.txt").splitlines()[0]
+    day, python = re.search(r"on (\d{4}-\d\d-\d\d), under Python (\d\.\d+)", head).groups()
+    assert datetime.date.fromisoformat(day) <= datetime.date.today()
+    jobs = yaml.safe_load(read(".github/workflows/weekly.yml"))["jobs"]
+    (setup,) = (s for s in jobs["colab"]["steps"] if "setup-python" in s.get("uses", ""))
+    assert setup["with"]["python-version"] == python
+
+
+def test_the_weekly_commands_exist():
+    workflow = yaml.safe_load(read(".github/workflows/weekly.yml"))
+    assert "schedule" in workflow[True]  # YAML reads the key `on` so
+    code = "\n".join(s.get("run", "") for j in workflow["jobs"].values() for s in j["steps"])
+    named = set(re.findall(r"\b(?:tools|tests)/[\w-]+\.\w+", code))
+    assert "tools/newest.py" in named
+    assert all((ROOT / name).is_file() for name in named)
 
 
 def test_jupyter_book_stays_below_version_2():
@@ -166,10 +189,6 @@ def test_version_and_licences_agree():
     )
     library = read("course_lib/__init__.py")
     assert f'__version__ = "{PROJECT["version"]}"' in library
-
-
-def test_readme_names_the_pinned_pytorch():
-    assert set(re.findall(r"torch==([\d.]+\d)", read("README.md"))) == {pins()["torch"]}
 
 
 def test_readme_names_the_targets_that_exist():
