@@ -18,17 +18,6 @@ def mend(app, page, template, context, doctree):
             context["body"] = context["body"].replace(written, meant)
 
 
-# Sphinx shows a summary of each page that a search finds, and fetches the page for it. A browser
-# refuses that to a page from a file.
-SEARCH = 'if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;'
-
-
-def search_from_a_file(app, page, template, context, doctree):
-    if page == "search":
-        app.add_js_file(None, body=SEARCH)
-
-
 def setup(app):
     app.connect("html-page-context", mend)
-    app.connect("html-page-context", search_from_a_file)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
