@@ -24,13 +24,12 @@ from pathlib import Path
 
 import nbformat
 from course_forest import numbers, summary_table, verdict_badge
-from course_links import entry_link, known_papers, title
+from course_links import entry_link, known_papers, parts, title
 from docutils import nodes
 from docutils.parsers.rst import directives
 from jsonschema import Draft202012Validator, validators
 from jupyter_cache import get_cache
 from myst_nb.sphinx_ import NbMetadataCollector
-from sphinx import addnodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -184,12 +183,6 @@ def _reading_order(env):
     while page is not None:
         yield page
         page = relations.get(page, [None, None, None])[2]
-
-
-def parts(env):
-    """The part of the book that each page of the table of contents belongs to."""
-    trees = env.tocs[env.config.root_doc].findall(addnodes.toctree)
-    return {page: tree.get("caption") or "" for tree in trees for _, page in tree["entries"]}
 
 
 def short_title(env, page):

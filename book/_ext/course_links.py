@@ -9,6 +9,12 @@ Notebooks hold plain CommonMark, because Colab, JupyterLab and GitHub show them 
 * the first use of a glossary term on a notebook's page is linked to the glossary, with the
   definition as hover text. It is shown by the style sheet too, for who comes by keyboard; where
   nothing can hover, the first tap shows it and the second follows the link (`terms.js`).
+
+A word may mean one thing in one part of the book and another in the next: a paragraph of its
+definition that begins with "*In parts II and IV:*" holds on pages of these parts only, and where no
+paragraph holds, nothing is linked. A word that is more often said without its special meaning has
+the line "% only in italics" in its definition: it is linked where the text sets it in italics, as
+the chapters do where they introduce a word.
 """
 
 import re
@@ -138,27 +144,67 @@ def first_sentences(definition):
 
 
 def terms(env):
-    """By page with a glossary: {term in lower case: (page, id, definition)}."""
+    """By page with a glossary: {term in lower case: {"page", "id", "meanings", "italics"}}.
+
+    `meanings` are pairs of the parts of the book in which a definition holds, None for all, and its
+    text.
+    """
     if not hasattr(env, "course_terms"):
         env.course_terms = {}
     return env.course_terms
+
+
+IN_PARTS = re.compile(r"In parts? ([IVX]+(?:(?:, | and )[IVX]+)*):")
+
+
+def meanings(definition):
+    """The pairs of parts and text that the paragraphs of a definition are."""
+    found = []
+    for paragraph in definition.findall(nodes.paragraph):
+        text = paragraph.astext().replace("\n", " ")
+        parts = IN_PARTS.match(text)
+        if parts:
+            said = text[parts.end() :].strip()
+            found.append((re.findall("[IVX]+", parts[1]), said[:1].upper() + said[1:]))
+        else:
+            found.append((None, text))
+    return found
+
+
+def meaning_in(part, found):
+    """What a term means in a part of the book; None if it has no meaning of its own there."""
+    holding = [text for parts, text in found if parts is None or part in parts]
+    return " ".join(holding) or None
 
 
 def collect_terms(app, doctree):
     found = {}
     for glossary in doctree.findall(addnodes.glossary):
         for item in glossary.findall(nodes.definition_list_item):
-            definition = " ".join(
-                part.astext().replace("\n", " ") for part in item.findall(nodes.definition)
+            definition = item.next_node(nodes.definition)
+            italics = any(
+                comment.astext().strip() == "only in italics"
+                for comment in definition.findall(nodes.comment)
             )
             for term in item.findall(nodes.term):
                 # Sphinx puts index entries inside the term; only its text is its name.
                 name = "".join(
                     part.astext() for part in term.children if not isinstance(part, addnodes.index)
                 )
-                found[name.strip().lower()] = (app.env.docname, term["ids"][0], definition)
+                found[name.strip().lower()] = {
+                    "page": app.env.docname,
+                    "id": term["ids"][0],
+                    "meanings": meanings(definition),
+                    "italics": italics,
+                }
     if found:
         terms(app.env)[app.env.docname] = found
+
+
+def parts(env):
+    """The part of the book that each page of the table of contents belongs to."""
+    trees = env.tocs[env.config.root_doc].findall(addnodes.toctree)
+    return {page: tree.get("caption") or "" for tree in trees for _, page in tree["entries"]}
 
 
 def is_notebook(app, page):
@@ -168,7 +214,11 @@ def is_notebook(app, page):
 def link_terms(app, doctree, page):
     if not is_notebook(app, page):
         return
-    known = {name: place for found in terms(app.env).values() for name, place in found.items()}
+    part = parts(app.env).get(page, "").partition(" ")[0]
+    known = {}
+    for name, term in ((n, t) for found in terms(app.env).values() for n, t in found.items()):
+        if (meaning := meaning_in(part, term["meanings"])) is not None:
+            known[name] = term | {"meaning": meaning}
     if not known:
         return
     longest_first = sorted(known, key=len, reverse=True)
@@ -176,29 +226,31 @@ def link_terms(app, doctree, page):
     pattern = re.compile(rf"(?<![\w-])({names})s?(?![\w-])", re.IGNORECASE)
     used = set()
     for text in list(doctree.findall(nodes.Text)):
-        if any(isinstance(above, NO_TERMS_INSIDE) for above in _above(text)):
+        above = list(_above(text))
+        if any(isinstance(node, NO_TERMS_INSIDE) for node in above):
             continue
-        parts, last = [], 0
+        in_italics = any(isinstance(node, nodes.emphasis) for node in above)
+        pieces, last = [], 0
         for match in pattern.finditer(text):
             name = re.sub(r"\s+", " ", match.group(1).lower())
-            if name in used:
+            term = known[name]
+            if name in used or (term["italics"] and not in_italics):
                 continue
             used.add(name)
-            where, anchor, definition = known[name]
-            target = app.builder.get_relative_uri(page, where)
+            target = app.builder.get_relative_uri(page, term["page"])
             link = term_link(
                 "",
                 match.group(),
-                refuri=f"{target}#{anchor}",
-                reftitle=first_sentences(definition),
+                refuri=f"{target}#{term['id']}",
+                reftitle=first_sentences(term["meaning"]),
                 internal=True,
                 classes=["course-term"],
             )
-            parts += [nodes.Text(text[last : match.start()]), link]
+            pieces += [nodes.Text(text[last : match.start()]), link]
             last = match.end()
-        if parts:
-            parts.append(nodes.Text(text[last:]))
-            text.parent.replace(text, parts)
+        if pieces:
+            pieces.append(nodes.Text(text[last:]))
+            text.parent.replace(text, pieces)
 
 
 def _above(node):
