@@ -11,13 +11,14 @@ RUN := .venv/bin/python
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env book site-zip test bench lab serve course grade grade-demo clean-notebooks clean
+.PHONY: help env book site-zip pdf test bench lab serve course grade grade-demo clean-notebooks clean
 # Two targets at once would build the site into the same folder.
 .NOTPARALLEL:
 
 help:
 	@echo "make book             build the site: run the notebooks, check every link, into _build/html"
 	@echo "make site-zip         build the site and pack it, for readers without a network"
+	@echo "make pdf              build the site and print it into one PDF, with outline; ARGUMENTS=--answers"
 	@echo "make test             lint, tests, the strict build, every notebook, the site in a browser"
 	@echo "make bench            measure beside other libraries, into benchmarks/results"
 	@echo "make lab              open JupyterLab on the notebooks"
@@ -40,6 +41,9 @@ book: env
 
 site-zip: book
 	@$(RUN) tools/build_book.py --zip
+
+pdf: book
+	@$(RUN) tools/make_pdf.py $(ARGUMENTS)
 
 test: env
 	@$(RUN) tools/run_tests.py

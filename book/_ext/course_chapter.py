@@ -4,7 +4,8 @@
   took them; the claims on trial. The notebook's own card has rough words for the first two, for
   readers in Colab; the site leaves those rows out, so that a page says one thing.
 * At the end: how to report a mistake (if the repository's address is known), how to cite (from
-  `CITATION.cff`), and the versions that the chapter ran with (from the output of its setup cell).
+  `CITATION.cff`), the versions that the chapter ran with (from the output of its setup cell), and
+  how to print it.
 
 Directives, for pages in `book/`:
 
@@ -35,6 +36,7 @@ WORDS_A_MINUTE = 200
 LINES_A_MINUTE = 40  # of code that the page shows
 SECONDS_A_FIGURE = 20  # for a displayed equation too
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+SOLUTION = re.compile(r"<details>(\s*<summary>Solution\b)")
 ROUGH_ROWS = {"To read", "To run"}  # of the notebook's card
 
 
@@ -207,6 +209,16 @@ def report_link(app, page):
     )
 
 
+# The script shows it: without one, a reader prints by the browser's menu, without the answers.
+PRINT = """
+<form class="course-print" aria-labelledby="print-this-chapter" hidden>
+<h3 id="print-this-chapter">Print</h3>
+<label><input type="checkbox" name="code" checked> with code</label>
+<label><input type="checkbox" name="answers"> with solutions and answers</label>
+<button type="submit">Print this page</button>
+</form>"""
+
+
 def last_lines(app, page):
     facts = store(app.env)[page]
     ran = ""
@@ -219,12 +231,10 @@ def last_lines(app, page):
     cite = f"<h3>How to cite</h3>\n{cite}" if cite else ""
     report = report_link(app, page)
     report = f"<h3>Something wrong?</h3>\n{report}" if report else ""
-    if not ran + cite + report:
-        return ""
     return f"""
 <aside class="chapter-end" aria-labelledby="about-this-chapter">
 <h2 id="about-this-chapter">About this chapter</h2>
-{ran}{cite}{report}</aside>"""
+{ran}{cite}{report}{PRINT}</aside>"""
 
 
 def frame(app, page, template, context, doctree):
@@ -232,7 +242,10 @@ def frame(app, page, template, context, doctree):
     if doctree is None or not CHAPTER.fullmatch(page) or page not in store(app.env):
         return
     body = context["body"]
-    context["body"] = body.replace("</h1>", f"</h1>\n{card(app, page)}", 1) + last_lines(app, page)
+    body = body.replace("</h1>", f"</h1>\n{card(app, page)}", 1) + last_lines(app, page)
+    # Docutils leaves HTML as an author wrote it; for paper it must be known what gives answers.
+    context["body"] = SOLUTION.sub(r'<details class="course-solution">\1', body)
+    app.add_js_file("print.js", loading_method="defer")
 
 
 def note_citation(app, doctree):
