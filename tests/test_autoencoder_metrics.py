@@ -57,15 +57,6 @@ def test_float32_data_far_from_zero_lose_no_digits():
     assert ae.fvu(x, found) == pytest.approx(exact, rel=1e-9)
 
 
-def test_shrinkage_is_the_factor_of_a_shorter_reconstruction():
-    x = normal(300, 5) + 30
-    centred = x - x.mean(0)
-    for factor in (0.5, 1.0, 1.3):
-        assert ae.shrinkage(x, x.mean(0) + factor * centred) == pytest.approx(factor, rel=1e-4)
-    with pytest.raises(ValueError, match="does not point along x"):
-        ae.shrinkage(x, x.mean(0) - centred)
-
-
 def test_magnitude_slope():
     true = sparse(400, 6)
     found = torch.where(normal(400, 6, seed=2) > -1, 0.7 * true, 0.0)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course_lib import data, networks, pruning, training
+from course_lib import networks, pruning
 from course_lib.data import Split
 
 
@@ -147,92 +147,6 @@ def test_a_stack_scores_each_network_as_alone(score):
         assert_close({n: s[i] for n, s in scores.items()}, score(alone[i], splits[i]))
 
 
-# --- Movement -------------------------------------------------------------------------------------
-
-
-class Recording(torch.optim.SGD):
-    """An optimiser that keeps −Σ g ⊙ W of each matrix itself, at the moment it takes a step."""
-
-    def __init__(self, parameters, **settings):
-        super().__init__(parameters, momentum=0.9, **settings)
-        self.matrices = [p for p in self.param_groups[0]["params"] if p.ndim > 1]
-        self.sums = [torch.zeros_like(p) for p in self.matrices]
-
-    def step(self):
-        for total, p in zip(self.sums, self.matrices, strict=True):
-            total -= p.grad * p.detach()
-        super().step()
-
-
-def train(model, movement, steps=7, seed=0, also=None):
-    kept = []
-
-    def optimiser(parameters, **settings):
-        kept.append(Recording(parameters, **settings))
-        return kept[0]
-
-    def on_step(step, m):
-        movement(step, m)
-        if also is not None:
-            also(step, m)
-
-    training.fit(
-        model, data.digits(0), steps=steps, seed=seed, optimiser=optimiser, learning_rate=0.05,
-        weight_decay=0.1, on_step=on_step, device="cpu",
-    )  # fmt: skip
-    return kept[0].sums
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_movement_is_minus_the_sum_of_gradient_times_weight(masked):
-    model, movement = networks.mlp((64, 9, 10), seed=0), pruning.Movement()
-    masks = pruning.prune(model, 0.4) if masked else pruning.masks(model)
-    expected = train(model, movement)
-    scores = movement.scores(model)
-    assert list(scores) == ["0.weight", "2.weight"]
-    for (name, score), total in zip(scores.items(), expected, strict=True):
-        assert torch.allclose(score, total, rtol=1e-5, atol=1e-7)
-        assert (score[masks[name]] > 0).any()
-        assert (score[masks[name]] < 0).any()
-        assert (score[~masks[name]] == 0).all()
-    # A second training adds its own steps, and no step between the two.
-    for total, more in zip(expected, train(model, movement, seed=1), strict=True):
-        total += more
-    for score, total in zip(movement.scores(model).values(), expected, strict=True):
-        assert torch.allclose(score, total, rtol=1e-5, atol=1e-7)
-    pruning.prune(model, 0.8, score=movement.scores)
-    assert pruning.sparsity(model) == pytest.approx(0.8, abs=0.01)
-
-
-def test_a_weight_that_grows_gains_and_one_that_shrinks_loses():
-    """Plain gradient descent on one weight each: toward its target, away from zero or to it."""
-    model = nn.Sequential(nn.Linear(2, 1, bias=False))
-    model[0].weight.data = torch.tensor([[0.5, 3.0]])  # targets: 2 and 1
-    movement, before = pruning.Movement(), model[0].weight.detach().clone()
-    for step in range(5):
-        movement(step, model)
-        model.zero_grad()
-        (model[0].weight - torch.tensor([[2.0, 1.0]])).square().sum().backward()
-        model[0].weight.data -= 0.1 * model[0].weight.grad
-    movement(5, model)
-    score = movement.scores(model)["0.weight"]
-    assert score[0, 0] > 0 > score[0, 1]
-    assert (model[0].weight.abs() > before.abs()).tolist() == [[True, False]]
-    # By magnitude the shrinking weight is the larger one to start with.
-    assert pruning.global_mask({"w": score}, 0.5)["w"].tolist() == [[True, False]]
-    assert pruning.global_mask({"w": before}, 0.5)["w"].tolist() == [[False, True]]
-
-
-def test_movement_prunes_gradually_while_it_trains():
-    model, movement = networks.convnet((3, 4), seed=0), pruning.Movement()
-    also = pruning.gradual(0.8, start=2, end=12, every=5, score=movement.scores)
-    train(model, movement, steps=14, also=also)
-    assert pruning.sparsity(model) == pytest.approx(0.8, abs=0.01)
-    scores, masks = movement.scores(model), pruning.masks(model)
-    assert all(torch.isfinite(score).all() for score in scores.values())
-    assert all((scores[n][~m] != 0).any() for n, m in masks.items()), "scores from before pruning"
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -244,20 +158,12 @@ def test_movement_prunes_gradually_while_it_trains():
             "batch_size must be a whole number",
         ),
         (lambda m: pruning.snip(nn.Sequential(nn.ReLU()), batch()), "nothing to prune"),
-        (lambda m: pruning.Movement().scores(m), "no steps of this network"),
     ],
 )
 def test_bad_input_to_scores(call, message):
     with pytest.raises(ValueError) as error:
         call(net("mlp"))
     assert message in str(error.value)
-
-
-def test_movement_of_another_network_is_refused():
-    movement = pruning.Movement()
-    train(networks.mlp((64, 9, 10), seed=0), movement, steps=2)
-    with pytest.raises(ValueError, match="no steps of this network"):
-        movement.scores(networks.mlp((64, 8, 10), seed=0))
 
 
 # --- SynFlow --------------------------------------------------------------------------------------

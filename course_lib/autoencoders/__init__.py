@@ -32,7 +32,6 @@ from course_lib.autoencoders.metrics import (
     l0,
     magnitude_slope,
     mse,
-    shrinkage,
 )
 from course_lib.autoencoders.model import (
     Output,
@@ -80,7 +79,6 @@ __all__ = [  # in the order of the API page
     "mse",
     "fvu",
     "explained_variance",
-    "shrinkage",
     "magnitude_slope",
     # dictionaries side by side
     "cosines",

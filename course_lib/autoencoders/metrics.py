@@ -109,26 +109,6 @@ def explained_variance(x: Tensor, reconstruction: Tensor) -> float:
     return 1 - fvu(x, reconstruction)
 
 
-def shrinkage(x: Tensor, reconstruction: Tensor) -> float:
-    """Return γ = Σ_n ‖x̂_n‖² / Σ_n x̂_n · x_n: below 1 where reconstructions are too short.
-
-    1/γ is the factor that x̂ would have to be multiplied by for the least squared error. Both are
-    taken about the mean of `x` in each dimension, so that an offset does not hide it.
-
-    Raises:
-        ValueError: as `fvu`, or if x̂ does not point along x at all, so that no factor helps.
-
-    Source: Rajamanoharan et al. 2024a (2404.16014), the relative reconstruction bias.
-    """
-    _check_pair(x, reconstruction)
-    rows = x.reshape(-1, x.shape[-1]).double()
-    other = reconstruction.detach().reshape(-1, x.shape[-1]).double() - rows.mean(0)
-    along = float((other * (rows - rows.mean(0))).sum())
-    if along <= 0:
-        raise ValueError("the reconstruction does not point along x, so no factor can correct it")
-    return float(other.square().sum()) / along
-
-
 def magnitude_slope(true: Tensor, found: Tensor) -> float:
     """Return the slope through the origin of found on true magnitudes, over entries active in both.
 

@@ -11,7 +11,7 @@ from course_lib.pruning.layers import PRUNABLE, Masks, Scores
 from course_lib.pruning.masked import Masked, apply, density, masks, prune, remove, sparsity
 from course_lib.pruning.rules import each, global_mask, layerwise_mask
 from course_lib.pruning.schedules import cubic_sparsity, gradual, iterative_sparsities
-from course_lib.pruning.scores import Movement, magnitude, random, snip, synflow, taylor, weights
+from course_lib.pruning.scores import magnitude, random, snip, synflow, taylor, weights
 from course_lib.pruning.structured import n_m_mask, units
 
 __all__ = [  # in the order of the API page
@@ -25,7 +25,6 @@ __all__ = [  # in the order of the API page
     "snip",
     "synflow",
     "taylor",
-    "Movement",
     # how many, and from where
     "global_mask",
     "layerwise_mask",

@@ -184,49 +184,6 @@ def synflow(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return {name: scores[name] for name in found}
 
 
-class Movement:
-    """Score each weight by how far training moved it away from zero: S = −Σ g ⊙ W.
-
-    The sum runs over the steps of a training (Sanh et al. 2020, 2005.07683). A step of gradient
-    descent changes W by −g, so a weight that grows in size has g ⊙ W < 0 and gains. A large weight
-    that shrinks loses, which `magnitude` would not see. ::
-
-        movement = Movement()
-        training.fit(model, splits, steps=300, seed=0, on_step=movement)
-        prune(model, 0.9, score=movement.scores)
-
-    To prune while it trains, call it and `gradual(…, score=movement.scores)` in one `on_step`,
-    this one first. Pruned weights get no gradient and no score.
-    """
-
-    def __init__(self):
-        self._sums: dict[str, Tensor] = {}
-        self._before: dict[str, Tensor] = {}
-
-    def __call__(self, step: int, model: nn.Module) -> None:
-        """Add the step that lies behind; `training.fit` calls this before each and at the end."""
-        for name, layer in prunable(model).items():
-            masked = parametrize.is_parametrized(layer, "weight")
-            weight = layer.parametrizations.weight.original if masked else layer.weight
-            if step > 0 and name in self._before:  # the gradient is of where the weight was
-                moved = -weight.grad * self._before[name]
-                self._sums[name] = self._sums.get(name, 0) + moved
-            self._before[name] = weight.detach().clone()
-
-    def scores(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the sums so far, for the `weights` of the model.
-
-        Raises:
-            ValueError: if no step was added, or these were steps of another network.
-        """
-        shapes = {name: weight.shape for name, weight in weights(model).items()}
-        if {name: total.shape for name, total in self._sums.items()} != shapes:
-            raise ValueError(
-                "movement has no steps of this network: train it with on_step=movement first"
-            )
-        return {name: total.clone() for name, total in self._sums.items()}
-
-
 def _gradient_times_weight(model: nn.Module, batch: Split) -> dict[str, Tensor]:
     """Return g ⊙ W for the mean loss over the batch, of each network in a stack."""
     x, y = batch.x, batch.y
