@@ -436,7 +436,7 @@ def with_labels(y):
         ({"batch_size": 1.5}, "batch_size must be a whole number"),
         ({"evaluate_every": -1}, "evaluate_every must be a whole number"),
         ({"keep": "first"}, 'keep is "last" or "best"; got \'first\''),
-        ({"start": 3}, r"start must be a whole number from 0 to 2 \(the first step\); got 3"),
+        ({"start": 3}, "start must be a whole number from 0 to 2 (the first step); got 3"),
         ({"start": -1}, "start must be a whole number from 0 to 2"),
         ({"start": 1, "evaluate_at": (1, 2)}, "evaluate_at takes steps from 2 to 3; got [1, 2]"),
         ({"evaluate_at": (4,)}, "evaluate_at takes steps from 1 to 3"),
