@@ -163,4 +163,5 @@ def test_the_settings_are_those_of_the_book(tmp_path):
     assert not newest.LEFT_OUT & set(settings["extensions"])
     assert {"myst_nb", "course_ledger", "sphinx_external_toc"} <= set(settings["extensions"])
     assert settings["html_static_path"] == [(tmp_path / "book" / "book" / "static").as_posix()]
+    assert settings["bibtex_bibfiles"] == [(tmp_path / "book/book/references.bib").as_posix()]
     assert settings["nb_execution_cache_path"] == str(folder / "cache")

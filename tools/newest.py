@@ -35,6 +35,7 @@ TAIL = """
 extensions = [name for name in extensions if name not in {left_out!r}]
 html_static_path = [{root!r} + "/" + path for path in html_static_path]
 templates_path = [{root!r} + "/" + path for path in templates_path]
+bibtex_bibfiles = [{root!r} + "/" + path for path in bibtex_bibfiles]
 nb_execution_cache_path = {cache!r}
 """
 # What is counted on each page, by how it is found.
