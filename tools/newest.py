@@ -197,7 +197,8 @@ def main(arguments=None, root=ROOT):
         print(problem)
         return 1
     lines, sums = compare(pages, old, folder / "html")
-    print(*complaints, *lines, sep="\n" if complaints or lines else "")
+    for line in [*complaints, *lines]:
+        print(line)
     same = "differs from" if lines else "is as"
     print(f"{', '.join(f'{n} {what}' for what, n in sums.items())}.")
     print(f"{len(complaints)} warnings; the site {same} the ordinary one.", end=" ")
