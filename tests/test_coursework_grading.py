@@ -36,6 +36,7 @@ from course_lib.exercises import Case, Exercise, values
 
 LIMITS = Limits(notebook_megabytes=1)
 CLOSED = sandbox.protection() == "bubblewrap"
+WORK, NOTEBOOKS = sandbox.WORK, f"{sandbox.LIBRARY}/notebooks"
 # The summary of the run tells of these.
 in_a_sandbox = pytest.mark.skipif(
     not CLOSED, reason="not checked: there is no bubblewrap that works here. Install it (Linux)."
@@ -332,14 +333,14 @@ def test_a_sandbox_shows_python_and_nothing_of_ours(tmp_path, monkeypatch):
     code = f"""
 import os, course_lib
 print(os.path.exists({str(tmp_path)!r}), os.path.exists("/etc/passwd"), os.getuid())
-print("COURSE_SECRET" in os.environ, os.path.isdir("/course/notebooks"), os.listdir("/work"))
+print("COURSE_SECRET" in os.environ, os.path.isdir({NOTEBOOKS!r}), os.listdir({WORK!r}))
 print(len([p for p in os.listdir("/proc") if p.isdigit()]) < 5)
 for place in ("/usr/x", course_lib.__file__, "/x"):
     try:
         open(place, "a").write("x")
     except OSError as error:
         print("refused")
-open("/work/own", "w").write("x")
+open({WORK + "/own"!r}, "w").write("x")
 """
     result = inside(code)
     assert result.stderr == ""

@@ -313,7 +313,8 @@ for address in ("127.0.0.1", "localhost", "::1", "10.0.2.2"):
 """
 _WRITE = """\
 import os, pathlib
-for place in ({path!r}, "/etc/passwd", "/usr/x", "../x", os.path.expanduser("~/x"), "/course/x"):
+places = {path!r}, "/etc/passwd", "/usr/x", "../x", os.path.expanduser("~/x")
+for place in (*places, "/sandbox-library/x"):
     try:
         pathlib.Path(place).write_text("mine")
     except OSError as error:
@@ -324,7 +325,7 @@ import inspect, os, pathlib
 from course_lib import coursework
 print(inspect.getsource(coursework.grade))
 print({name: value for name, value in os.environ.items() if "COURSE" in name})
-for root in ("/", "/course", "/files", "/proc/1/root", ".."):
+for root in ("/", "/sandbox-library", "/sandbox-files", "/proc/1/root", ".."):
     for path in pathlib.Path(root).glob("**/questions.py") if root != "/" else ():
         print(path)
     for name in ("gradebook.db", "secret", "submitted"):

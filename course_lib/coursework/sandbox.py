@@ -33,8 +33,9 @@ LOOK_EVERY = 0.1  # seconds
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
 SYSTEM += ("/etc/fonts", "/etc/ld.so.cache", "/etc/localtime", "/nix/store")
 MOST_THREADS = 1_024
-LIBRARY = "/course"  # where course_lib lies inside
-WORK, FILES = "/work", "/files"
+# Inside the sandbox. No folder of a real machine has such a name: what lies below it, perhaps an
+# environment, would be out of sight.
+LIBRARY, WORK, FILES = "/sandbox-library", "/sandbox-work", "/sandbox-files"
 NOBODY = "65534"
 
 
