@@ -18,7 +18,7 @@ endif
 help:
 	@echo "make book             build the site: run the notebooks, check every link, into _build/html"
 	@echo "make site-zip         build the site and pack it, for readers without a network"
-	@echo "make pdf              build the site and print it into one PDF, with outline; ARGUMENTS=--answers"
+	@echo "make pdf              build the site and print it into one PDF; ARGUMENTS=\"--answers --no-code\""
 	@echo "make test             lint, tests, the strict build, every notebook, the site in a browser"
 	@echo "make bench            measure beside other libraries, into benchmarks/results"
 	@echo "make lab              open JupyterLab on the notebooks"
