@@ -14,8 +14,6 @@ import sys
 import time
 from pathlib import Path
 
-from course_lib import files
-
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
 KEPT = ROOT / "_build" / "stages.json"
@@ -62,7 +60,7 @@ def run(names, stages=None, kept=KEPT):
         rows.append((name, time.perf_counter() - start, code))
     kept.parent.mkdir(exist_ok=True)
     passed = {name: round(seconds, 1) for name, seconds, code in rows if code == 0}
-    files.write_json(kept, last | passed)
+    kept.write_text(json.dumps(last | passed, indent=2) + "\n", encoding="utf-8")
 
     print(f"\n{'stage':<12}{'seconds':>9}")
     for name, seconds, code in rows:
