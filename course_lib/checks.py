@@ -1,8 +1,11 @@
 """Checks of input that several modules share."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # who checks numbers only, such as `evidence`, does not wait for PyTorch
+    from torch import Tensor
 
 
 def is_whole(value: object, low: int | None = None, high: int | None = None) -> bool:
@@ -35,10 +38,12 @@ def check_number(name: str, value: object, *, low: float, above: bool = False) -
         raise ValueError(f"{name} must be {'above' if above else 'at least'} {low}; got {value!r}")
 
 
-def check_rows(name: str, x: Tensor, width: int | None = None) -> None:
+def check_rows(name: str, x: "Tensor", width: int | None = None) -> None:
     """Raise a ValueError unless `x` holds finite floats, `(…, width)`, at least one row."""
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+    import torch
+
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
         raise ValueError(f"{name} must be a tensor of floats; got {kind}")
     if x.ndim == 0 or (width is not None and x.shape[-1] != width):
         wanted = "at least one dimension" if width is None else f"shape (…, {width})"

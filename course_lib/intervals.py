@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from course_lib.checks import is_whole
+
 # SciPy is imported where it is needed: it takes longer than all else here.
 
 
@@ -84,8 +86,7 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     Raises:
         ValueError: if not 0 ≤ successes ≤ n, n < 1, or `level` is out of range.
     """
-    is_whole = all(isinstance(k, int | np.integer) for k in (successes, n))
-    if not is_whole or n < 1 or not 0 <= successes <= n:
+    if not is_whole(n, 1) or not is_whole(successes, 0, n):
         raise ValueError(
             f"successes and n are whole numbers, 0 ≤ successes ≤ n and n ≥ 1; "
             f"got {successes!r} of {n!r}"

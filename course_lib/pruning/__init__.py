@@ -6,7 +6,7 @@ Chapter 01 introduces every function here.
 """
 
 from course_lib.pruning.cutting import shrink
-from course_lib.pruning.exchange import from_torch, load, save, to_torch
+from course_lib.pruning.exchange import load, save
 from course_lib.pruning.layers import PRUNABLE, Masks, Scores
 from course_lib.pruning.masked import Masked, apply, density, masks, prune, remove, sparsity
 from course_lib.pruning.rules import each, global_mask, layerwise_mask
@@ -48,6 +48,4 @@ __all__ = [  # in the order of the API page
     # elsewhere
     "save",
     "load",
-    "to_torch",
-    "from_torch",
 ]

@@ -175,7 +175,10 @@ def _plain_layers(model: nn.Module, masks: Masks | None) -> list[nn.Module]:
     if type(model) is not nn.Sequential:
         raise ValueError(f"shrink takes an nn.Sequential; got {type(model).__name__}")
     if any(name.endswith("weight_orig") for name, _ in model.named_parameters()):
-        raise ValueError("the model is pruned by torch.nn.utils.prune: take from_torch(model)")
+        raise ValueError(
+            "the model is pruned by torch.nn.utils.prune: call its remove(layer, 'weight') on each "
+            "layer, and give masks, such as layer.weight != 0"
+        )
     plain = copy.deepcopy(model)
     remove(plain if masks is None else apply(plain, masks))
     layers = list(_flat(plain))

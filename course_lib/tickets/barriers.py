@@ -40,7 +40,7 @@ def barrier(a: nn.Module, b: nn.Module, split: Split, *, points: int = 11) -> Ba
         ValueError: if the networks differ in shape or hold batch norm, whose statistics would have
             to be measured anew for each point, or as `training.accuracy`.
     """
-    if not is_whole(points) or points < 3:
+    if not is_whole(points, 3):
         raise ValueError(f"points is a whole number, at least 3; got {points!r}")
     ends = [pruning.remove(copy.deepcopy(model)) for model in (a, b)]
     states = [model.state_dict() for model in ends]

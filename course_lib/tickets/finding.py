@@ -83,7 +83,7 @@ def synflow_masks(model: nn.Module, sparsity: float, x: Tensor, *, iterations: i
         ValueError: if `iterations` is below one, or as `pruning.synflow` and `pruning.global_mask`.
     """
     check_share("sparsity", sparsity)
-    if not is_whole(iterations) or iterations < 1:
+    if not is_whole(iterations, 1):
         raise ValueError(f"iterations is a whole number, at least 1; got {iterations!r}")
     smaller = copy.deepcopy(model)
     for k in range(1, iterations + 1):
@@ -136,7 +136,7 @@ def find(
         ValueError: if an argument is outside its range, or as `train`.
     """
     check_rewind(rewind, plan)
-    if not is_whole(rounds) or rounds < 0:
+    if not is_whole(rounds, 0):
         raise ValueError(f"rounds is a whole number, at least 0; got {rounds!r}")
     options = {"rate": rate, "output_rate": output_rate, "scope": scope}
     tickets = [Ticket.dense(model) for model in models]
@@ -175,7 +175,7 @@ def plan_of(rewind: int | str, plan: Plan) -> Plan:
 
 def check_rewind(rewind: int | str, plan: Plan) -> None:
     """Raise a ValueError unless training can start again like this."""
-    if rewind not in LATE and not (is_whole(rewind) and 0 <= rewind < plan.steps):
+    if rewind not in LATE and not is_whole(rewind, 0, plan.steps - 1):
         raise ValueError(
             f"rewind is a step, 0 ≤ step < {plan.steps}, or one of {LATE}; got {rewind!r}"
         )

@@ -334,7 +334,7 @@ def _bar(paths: Sequence[Path]) -> Iterator[None]:
 
 def _check(seeds, plan: Plan, rounds: int, arms, options) -> None:
     """Raise a ValueError where an argument of `grid` is outside its range."""
-    whole = all(is_whole(seed) and 0 <= seed < CONTROL_SEED for seed in seeds)
+    whole = all(is_whole(seed, 0, CONTROL_SEED - 1) for seed in seeds)
     if not seeds or not whole or len(set(seeds)) < len(seeds):
         raise ValueError(
             f"seeds must be different whole numbers from 0 to {CONTROL_SEED - 1}, at least one; "
@@ -356,5 +356,5 @@ def _check(seeds, plan: Plan, rounds: int, arms, options) -> None:
         if controls and rewind in LATE:
             raise ValueError(f"controls start from early weights; the arm {rewind!r} has none")
         for name, at in controls.items():
-            if not all(is_whole(r) and 1 <= r <= rounds for r in at):
+            if not all(is_whole(r, 1, rounds) for r in at):
                 raise ValueError(f"{name} stands beside rounds from 1 to {rounds}; got {list(at)}")

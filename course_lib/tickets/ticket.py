@@ -49,7 +49,7 @@ class Ticket:
             raise ValueError("start is a plain network; take its masks off with pruning.remove")
         if any(isinstance(m, networks.StackedLinear) for m in self.start.modules()):
             raise ValueError("start is one network; take a stack apart with networks.unstack")
-        if not is_whole(self.step) or self.step < 0:
+        if not is_whole(self.step, 0):
             raise ValueError(f"step counts the steps before the start, 0 or more; got {self.step}")
         missing = set(pruning.weights(self.start)) - set(self.masks)
         if missing:
@@ -126,7 +126,7 @@ class Ticket:
         old = getattr(self.start.get_submodule(place), number, None)
         if not isinstance(old, nn.Linear):
             raise ValueError(f"the output layer {name} is not a linear layer within a network")
-        if not is_whole(n_classes) or n_classes < 1:
+        if not is_whole(n_classes, 1):
             raise ValueError(f"n_classes is a whole number, at least 1; got {n_classes!r}")
         has_bias = old.bias is not None
         layer = nn.utils.skip_init(nn.Linear, old.in_features, n_classes, bias=has_bias)
