@@ -174,6 +174,30 @@ def test_every_page_of_the_table_of_contents_is_looked_at(site):
     assert HOME in PAGES
 
 
+LIGHT_ON_PAPER = """() => {
+  const pale = new Map();
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const e = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || e.closest("script, style")) continue;
+    if (!e.checkVisibility() || !e.getClientRects().length) continue;
+    const [r, g, b] = getComputedStyle(e).color.match(/[\\d.]+/g).map(Number);
+    if (0.2126 * r + 0.7152 * g + 0.0722 * b > 150)
+      pale.set(`${e.localName}.${e.className}`, texts.currentNode.data.trim().slice(0, 40));
+  }
+  return [...pale].map(([name, text]) => `${name}: ${text}`);
+}"""
+
+
+@pytest.mark.parametrize("page", [HOME, "book/ledger", *CHAPTERS[-1:]])
+def test_what_is_printed_is_dark_on_light_in_the_dark_theme_too(browser, site, site_url, page):
+    with in_browser.opened(browser, f"{site_url}{page}.html", site_url, "dark") as (tab, _):
+        assert tab.evaluate(LIGHT_ON_PAPER), "the check sees no light text on the dark screen"
+        tab.emulate_media(media="print")
+        pale = tab.evaluate(LIGHT_ON_PAPER)
+    assert not pale, told(pale)
+
+
 # --- Each check, on a page that is good and on one that is not ------------------------------
 
 GOOD = """<!DOCTYPE html>
