@@ -17,7 +17,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from course_lib import verdicts
+from course_lib import bets, verdicts
 from course_lib.arms import Arm, Condition, condition, level_of, needed_n, signed, verdict_of
 from course_lib.display import say, scrolling, show_html, true_minus
 from course_lib.intervals import (
@@ -158,11 +158,18 @@ def record(
     }
     heads = ("arm", "condition", "estimate", "interval", "needed", "outcome")
     table = _table(heads, map(_arm_rows, arms), label=f"Arms of {claim.id}")
+    bet = bets.PLACED.get(claim.id)
+    yours = f"Your bet: {bets.in_words(bet, verdict)}" if bet else ""
+    shown_bet = f"<p class='bet-yours'>{yours}</p>" if bet else ""
+    told_bet = f"{yours}\n" if bet else ""
     show_html(
-        f"<div class='claim verdict-{verdict.replace(' ', '-')}' id='claim-{escape(claim.id)}'>"
+        f"<div class='claim verdict-{verdict.replace(' ', '-')}' id='claim-{escape(claim.id)}' "
+        f"data-bet='{escape(claim.id)}' data-verdict='{verdict}'>"
         f"<p><strong>{escape(claim.id)}. {escape(claim.claim)}.</strong> "
-        f"Verdict: <strong>{MARKS[verdict]} {verdict}</strong>. {escape(reason)}</p>{table}</div>",
-        f"{claim.id}. {claim.claim}. Verdict: {verdict}. {reason}\n"
+        f"<span class='bet-result'>Verdict: <strong>{MARKS[verdict]} {verdict}</strong>. "
+        f"{escape(reason)}</span></p><div class='bet-cover-here'></div>{shown_bet}"
+        f"<div class='bet-result'>{table}</div></div>",
+        f"{claim.id}. {claim.claim}. Verdict: {verdict}. {reason}\n{told_bet}"
         + "\n".join(f"  {arm.name}: {c}" for arm in arms for c in arm.conditions),
         metadata={"claim": entry},
     )

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = [
-    "MARKS", "MAX_PRIMARY", "OUTCOMES", "RULES", "SCHEMA", "SIDES", "VERDICTS", "check_side",
-    "each", "ends", "every", "in_words", "no_way_out", "outcome", "outcome_of_all", "room",
+    "MARKS", "MAX_PRIMARY", "MEANINGS", "OUTCOMES", "RULES", "SCHEMA", "SIDES", "VERDICTS",
+    "check_side", "each", "ends", "every", "in_words", "no_way_out", "outcome", "outcome_of_all", "room",
     "same_side", "some", "verdict",
 ]  # fmt: skip
 
@@ -25,6 +25,13 @@ MARKS = {  # a mark stands beside each word, so that colour is never needed
     "holds": "✓", "fails": "✗", "undecided": "?",
 }  # fmt: skip
 SIDES = {">": "> {}", ">=": "≥ {}", "<": "< {}", "<=": "≤ {}", "inside": "inside {}"}
+MEANINGS = {  # a half-line each, for who meets the words for the first time
+    "supported": "The numbers bear the claim out.",
+    "not supported": "The numbers speak clearly against it.",
+    "conditional": "It holds in some settings and clearly fails in others.",
+    "vacuous": "What the claim presupposes did not occur.",
+    "inconclusive": "The numbers are too uncertain to say.",
+}
 MAX_PRIMARY = 6
 SCHEMA = Path(__file__).with_name("claims.schema.json")
 

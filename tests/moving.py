@@ -113,7 +113,7 @@ def shown(browser, path, **options):
         serve_from_here(context)
         page = context.new_page()
         page.goto(path.as_uri())
-        page.locator(".moving-figure, .course-quiz").first.wait_for()
+        page.locator(".moving-figure, .course-quiz, .course-bets").first.wait_for()
         yield page
     finally:
         context.close()

@@ -18,6 +18,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from course_lib.verdicts import VERDICTS
 from course_lib.widgets.quiz import QUIZZES
 from setup_cell import SETUP_CELL
 
@@ -184,6 +185,29 @@ def one_quiz(notebook):
             yield f"cell {n}: the quiz stands below the verdicts"
 
 
+def bets_below_claims(notebook):
+    """Where claims are put on trial, the reader bets on the same ones next, in a folded cell."""
+    code = notebook.cells
+    for n, cell in cells(notebook, "code"):
+        if not (claims := re.search(r"^evidence\.on_trial\((.*)\)", cell.source, re.MULTILINE)):
+            continue
+        words, bets = (code[n + 1], code[n + 2]) if n + 2 < len(code) else (None, None)
+        if bets is None or words.cell_type != "markdown" or f"Bets({claims[1]})" not in bets.source:
+            yield f"cell {n}: its claims are not bet on below it, after a sentence"
+        elif "remove-input" not in bets.metadata.get("tags", []):
+            yield f"cell {n + 2}: the code of the bets is not folded"
+
+
+def no_verdict_is_printed(notebook):
+    """A printed verdict would spoil the bet: nbval compares the cell, and the page is without it."""
+    for n, cell in cells(notebook, "code"):
+        printed = "\n".join(map(output_text, cell.outputs))
+        words = "|".join(VERDICTS)
+        spoils = re.search(rf"^[A-Z]\d+[a-z]?: ({words})$", printed, re.MULTILINE)
+        if spoils and "remove-cell" not in cell.metadata.get("tags", []):
+            yield f"cell {n}: prints {spoils.group()!r} on the page; give it the tag remove-cell"
+
+
 def parses(notebook):
     for n, cell in cells(notebook, "code"):
         try:
@@ -231,6 +255,8 @@ CHECKS = (
     no_typed_results,
     hidden_everywhere,
     one_quiz,
+    bets_below_claims,
+    no_verdict_is_printed,
 )
 
 
@@ -362,6 +388,20 @@ def late_quiz(notebook):
     notebook.cells.append(notebook.cells.pop(6))
 
 
+def claims_without_bets(notebook):
+    notebook.cells[2].source += "\nevidence.on_trial([W1])"
+
+
+def verdict_on_the_page(notebook):
+    notebook.cells.append(
+        new_code_cell(
+            f"{MARKER}\nprint('W1: supported')",
+            execution_count=9,
+            outputs=[new_output("stream", name="stdout", text="W1: supported\n")],
+        )
+    )
+
+
 def results_first(notebook):
     notebook.cells.insert(2, new_code_cell("figures.show(fig, caption='a', alt='b')"))
 
@@ -399,6 +439,8 @@ BROKEN = {
     "quiz without a file": (one_quiz, quiz_without_file),
     "two quizzes": (one_quiz, two_quizzes),
     "quiz below the verdicts": (one_quiz, late_quiz),
+    "claims without bets": (bets_below_claims, claims_without_bets),
+    "verdict on the page": (no_verdict_is_printed, verdict_on_the_page),
     "no title": (bones, replace(0, "# 99 An example", "An example")),
     "second title": (bones, add(6, "\n\n# Another")),
     "no objectives": (bones, replace(0, "You will be able to", "You may")),

@@ -217,6 +217,10 @@ class Book:
         self.write("course_lib/__init__.py", "")
         for name in ("verdicts.py", "claims.schema.json"):  # which the ledger takes from there
             shutil.copy(ROOT / "course_lib" / name, folder / "course_lib")
+        shared = ("page.js", "page.css", "betting.js", "bets.css")  # by course_bets
+        (folder / "course_lib" / "widgets").mkdir()
+        for name in shared:
+            shutil.copy(ROOT / "course_lib" / "widgets" / name, folder / "course_lib" / "widgets")
         self.write("course_lib/alpha.py", "from course_lib import gamma\n")
         self.write("course_lib/beta.py", "")
         self.write("course_lib/gamma.py", "")

@@ -198,10 +198,8 @@ def options(found):
 
 
 def filter_form(found):
-    present = [
-        verdict for verdict in VERDICTS if any(r["claim"]["verdict"] == verdict for r in found)
-    ]
-    verdicts = "".join(f"<option>{verdict}</option>" for verdict in present)
+    # All of them: which words occur is for the reader to bet on.
+    verdicts = "".join(f"<option>{verdict}</option>" for verdict in VERDICTS)
     return f"""
 <form class="claims-filter" aria-label="Filter the verdicts" hidden>
 <label>Verdict <select name="verdict"><option value="">all</option>{verdicts}</select></label>
@@ -221,7 +219,8 @@ def tally(found):
         if verdict in verdicts
     )
     return (
-        f'<p class="claims-tally">{len(found)} claim{"s" * (len(found) > 1)} tried: {counts}.</p>'
+        f'<p class="claims-tally">{len(found)} claim{"s" * (len(found) > 1)} tried'
+        f"<span data-bet-all>: {counts}</span>.</p>"
     )
 
 
@@ -230,10 +229,13 @@ def summary_row(row):
     primary = [arm for arm in claim["arms"] if arm["primary"]]
     return f"""
 <tr role="row" data-verdict="{claim["verdict"]}" data-chapter="{escape(row["page"])}"
-data-part="part {escape(row["part"])}">
+data-part="part {escape(row["part"])}" data-bet="{escape(claim["id"])}">
 <th role="rowheader" scope="row"><a href="{escape(row["href"])}">{escape(claim["id"])} ·
 {escape(claim["claim"])}</a> <span class="course-note">{escape(row["chapter"])}</span></th>
-<td role="cell">{verdict_badge(claim["verdict"])}</td><td role="cell">{forest(primary)}</td></tr>"""
+<td role="cell"><span class="bet-result"
+data-note="covered">{verdict_badge(claim["verdict"])}</span></td>
+<td role="cell"><div class="bet-cover-here"></div>
+<div class="bet-result">{forest(primary)}</div></td></tr>"""
 
 
 def summary_table(found):
@@ -255,7 +257,7 @@ def summary_table(found):
     # Roles are spelled out: on a narrow screen the rows are no table to the style sheet.
     return f"""
 <div class="claims">
-{tally(found)}{filter_form(found)}
+{tally(found)}<div class="bets-bar"></div>{filter_form(found)}
 <table class="course-table claims-summary" role="table"><caption>A mark is the estimate of a primary
 arm: {legend}. The line is its interval, the upright stroke the threshold, and the shaded side the
 one where the claim would hold. Each claim has an axis of its own: even near zero, and by powers of

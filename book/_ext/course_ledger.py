@@ -296,16 +296,18 @@ def ledger_entry(claim, href, source):
 <details><summary>Exploratory: {len(others)} more, reported and never counted</summary>
 {arm_table(others, f"Exploratory arms of {claim['id']}")}</details>"""
     return f"""
-<section class="ledger-entry verdict-{kind}" aria-labelledby="ledger-{safe["id"]}">
+<section class="ledger-entry verdict-{kind}" aria-labelledby="ledger-{safe["id"]}"
+data-bet="{safe["id"]}" data-verdict="{claim["verdict"]}">
 <h2 id="ledger-{safe["id"]}"><a href="{escape(href)}">{safe["id"]}</a> {safe["claim"]}</h2>
-<p>{verdict_badge(claim["verdict"])} {safe["reason"]}</p>
+<div class="bet-cover-here"></div>
+<p class="bet-result">{verdict_badge(claim["verdict"])} {safe["reason"]}</p>
 <dl class="ledger-facts">
 <dt>Who says so</dt><dd>{source}</dd>
 <dt>An arm holds if</dt><dd>{safe["criterion"]}</dd>
 <dt>Run</dt><dd>{ran}; {seeds_in_words(claim["seeds"])}; {escape(claim["platform"])};
 protocol <code>{escape(claim["protocol"]["hash"])}</code></dd>
 </dl>
-{arm_table(primary, f"Arms of {claim['id']}")}{explored}
+<div class="bet-result">{arm_table(primary, f"Arms of {claim['id']}")}{explored}</div>
 <p><a href="{escape(href)}">The cell that made this verdict</a></p>
 </section>"""
 
@@ -337,7 +339,7 @@ def fill(app, doctree, page):
         elif spot["show"] == "claims-summary":
             html = summary_table(found)
         else:
-            html = "".join(
+            html = '<div class="bets-bar" data-calibration></div>' + "".join(
                 ledger_entry(
                     row["claim"], row["href"], with_papers(app, page, row["claim"]["source"])
                 )
