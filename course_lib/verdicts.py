@@ -14,8 +14,8 @@ from pathlib import Path
 
 __all__ = [
     "MARKS", "MAX_PRIMARY", "MEANINGS", "OUTCOMES", "RULES", "SCHEMA", "SIDES", "VERDICTS",
-    "check_side", "each", "ends", "every", "in_words", "no_way_out", "outcome", "outcome_of_all", "room",
-    "same_side", "some", "verdict",
+    "check_side", "each", "ends", "every", "in_words", "no_way_out", "outcome", "outcome_of_all",
+    "room", "same_side", "some", "verdict",
 ]  # fmt: skip
 
 OUTCOMES = ("holds", "fails", "undecided")

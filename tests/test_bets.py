@@ -1,4 +1,4 @@
-"""Bets: their score, the chapter's widget, and what the site's scripts do with them in a browser."""
+"""Bets: their score, the chapter's widget, and the site's scripts in a browser."""
 
 import json
 import random
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import browser as in_browser  # beside this file
+import moving
 import pytest
 from test_evidence import CLAIM, Protocol, shown, trial  # noqa: F401
 from test_home_browser import ROWS, show, sideways
@@ -68,7 +69,6 @@ def test_each_claim_once(claims):
 
 # --- In a browser ---------------------------------------------------------------------------------
 
-in_a_browser = [pytest.mark.browser, pytest.mark.slow]
 HOME = course_forest.summary_table(ROWS)
 CARD = """<p style="height: 900px">Above.</p>
 <div class="claim verdict-not-supported" id="claim-W1" data-bet="W1" data-verdict="not supported">
@@ -272,7 +272,7 @@ def test_after_ten_bets_the_calibration_is_drawn(opened):
     for number, claim in enumerate(claims[:10]):
         if number == 9:
             page.reload()
-            assert page.get_by_text("After 1 more bets").count() == 1
+            assert page.get_by_text("After 1 more bet your").count() == 1
         word = claim["verdict"] if number % 2 else VERDICTS[(number + 1) % 5]
         bet = {"verdict": word, "confidence": 90 if number < 4 else 30}
         page.evaluate(place, [claim["id"], json.dumps(bet)])
@@ -336,3 +336,65 @@ def test_nothing_serious_is_wrong_and_it_fits(opened, axe, width):
             summary.click()
         assert sideways(page) <= 0
         assert in_browser.serious_violations(page, axe) == []
+
+
+# --- The widget -----------------------------------------------------------------------------------
+
+WIDGET = """\
+from course_lib import evidence
+from course_lib.widgets.bets import Bets
+one = {"source": "somebody", "criterion": "x", "chapter": "01_x"}
+W1 = evidence.Claim("W1", "Zeros are <b>free</b>", **one)
+Bets([W1, evidence.Claim("W2", "So", **one)]).show()
+"""
+
+
+@pytest.fixture(scope="module")
+def converted(made_once):
+    """A notebook with the widget, run and made a page."""
+
+    def make(folder):
+        moving.execute({"bets": WIDGET}, folder)
+        moving.as_page(folder / "bets.ipynb")
+
+    return made_once("bets", make) / "bets.html"
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [in_browser.NARROW, in_browser.WIDE])
+def test_the_widget_by_keyboard(browser, converted, needs, axe, width):
+    size = {"width": width, "height": 800}
+    with needs(), moving.shown(browser, converted, viewport=size) as page:
+        root, keys = page.locator(".course-bets"), page.keyboard
+        first = root.get_by_role("group", name="W1. Zeros are <b>free</b>")
+        assert root.get_by_text("No bet yet.").is_visible()
+        assert not page.locator(".course-bets-plain dl").is_visible()
+        first.get_by_role("radio").first.focus()
+        keys.press("Space")
+        for _ in range(4):
+            keys.press("ArrowDown")
+        keys.press("Tab")
+        assert page.evaluate("document.activeElement.type") == "range"
+        for _ in range(3):
+            keys.press("ArrowRight")
+        keys.press("Tab")
+        keys.press("Enter")
+        assert first.get_by_role("status").inner_text() == "Your bet: inconclusive, 65% sure."
+        assert "You have bet on 1 of 2 claims." in root.inner_text()
+        root.get_by_role("button", name="Show my code for a class").press("Enter")
+        code = code_of({"W1": ("inconclusive", 65)})
+        assert root.locator("output.code").inner_text() == code
+        assert in_browser.serious_violations(page, axe) == []
+        page.reload()
+        first.get_by_text("Your bet: inconclusive, 65% sure.").wait_for()
+        assert first.get_by_role("slider").input_value() == "65"
+        box = root.bounding_box()
+        assert box["x"] + box["width"] <= width
+        page.screenshot(path=converted.with_name(f"{width}.png"))
+        root.get_by_role("button", name="Forget all bets").press("Enter")
+        assert page.evaluate("localStorage.length") == 0
+        assert first.get_by_role("radio", checked=True).count() == 0
+        page.emulate_media(media="print")
+        assert page.locator(".course-bets-plain dl").is_visible()
+        assert not root.is_visible()

@@ -199,7 +199,7 @@ def bets_below_claims(notebook):
 
 
 def no_verdict_is_printed(notebook):
-    """A printed verdict would spoil the bet: nbval compares the cell, and the page is without it."""
+    """A printed verdict would spoil the bet: nbval compares it, and the page is without it."""
     for n, cell in cells(notebook, "code"):
         printed = "\n".join(map(output_text, cell.outputs))
         words = "|".join(VERDICTS)

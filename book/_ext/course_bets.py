@@ -1,7 +1,7 @@
 """Bets on the site: scripts that cover verdicts and score bets, and the page for a class.
 
 The scripts share their code with the widget (`course_lib/widgets/betting.js`), so that bets placed
-in a chapter are found on every page. Directive: `{class-bets}`, a field for codes and what they say.
+in a chapter are found on every page. Directive: `{class-bets}`, where a class's codes are pasted.
 """
 
 import json
@@ -34,18 +34,18 @@ def style():
     return "\n".join((WIDGETS / n).read_text(encoding="utf-8") for n in ("page.css", "bets.css"))
 
 
-class placeholder(nodes.General, nodes.Element):
+class class_bets(nodes.General, nodes.Element):
     """Where the directive stood, until all notebooks have been read."""
 
 
 class ClassBets(SphinxDirective):
     def run(self):
         pages_with_claims(self.env).add(self.env.docname)
-        return [placeholder()]
+        return [class_bets()]
 
 
 def fill(app, doctree, page):
-    for spot in list(doctree.findall(placeholder)):
+    for spot in list(doctree.findall(class_bets)):
         claims = [
             {key: claim[key] for key in ("id", "claim", "verdict")}
             for _, claim in in_order(app.env)
@@ -85,7 +85,7 @@ def make_first(app):
 
 
 def setup(app):
-    app.add_node(placeholder)
+    app.add_node(class_bets)
     app.add_directive("class-bets", ClassBets)
     app.connect("builder-inited", make_first)
     app.connect("doctree-resolved", fill)

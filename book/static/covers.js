@@ -136,7 +136,7 @@ function calibration(scored) {
   });
   if (bets.length < FEWEST) {
     const left = FEWEST - bets.length;
-    return [element("p", {}, `After ${left} more bets your calibration is drawn here.`)];
+    return [element("p", {}, `After ${left} more ${left > 1 ? "bets" : "bet"} your calibration is drawn here.`)];
   }
   const found = groups(bets);
   const [x, y] = [(v) => 40 + 2.2 * v, (v) => 240 - 2.2 * v];

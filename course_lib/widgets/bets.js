@@ -1,7 +1,8 @@
 // The bets of a chapter: a form a claim, a code for a class, and a button that forgets all.
 
 function render({ model, el }) {
-  const { claims, words } = model.get("state");
+  const { claims, words: pairs } = model.get("state");
+  const words = Object.fromEntries(pairs);
   const root = element("div", { class: "course-bets", role: "group", "aria-label": "Your bets" });
   const forms = element("div");
   const status = element("p", { class: "result", role: "status" });

@@ -39,7 +39,8 @@ class Bets(PageWidget):
         if not ids or len(set(ids)) < len(ids):
             raise ValueError(f"claims are one or more, each once; got {ids}")
         asked = [{"id": claim.id, "claim": claim.claim} for claim in claims]
-        super().__init__({"claims": asked, "words": MEANINGS})
+        # As pairs: a saved notebook sorts the keys of a dictionary.
+        super().__init__({"claims": asked, "words": [*map(list, MEANINGS.items())]})
         self.ids = ids
         self.observe(self._place, "bets")
 

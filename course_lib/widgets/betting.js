@@ -174,8 +174,8 @@ function betForm(legend, words, bet, pressed, placed) {
     type: "range", min: STEP, max: 100, step: STEP, id: uniqueId("sure"), ...OWN_KEYS,
   });
   sure.value = bet?.confidence ?? 50;
-  const output = element("output", { for: sure.id });
-  const tell = () => {
+  const output = element("output", { for: sure.id, "aria-hidden": "true" });
+  const tell = () => { // to a screen reader by the range itself
     output.textContent = `${sure.value}%`;
     sure.setAttribute("aria-valuetext", `${sure.value}% sure`);
   };
