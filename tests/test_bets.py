@@ -369,6 +369,7 @@ def test_the_widget_by_keyboard(browser, converted, needs, axe, width):
         root, keys = page.locator(".course-bets"), page.keyboard
         first = root.get_by_role("group", name="W1. Zeros are <b>free</b>")
         assert root.get_by_text("No bet yet.").is_visible()
+        assert root.locator("dd").all_inner_texts() == list(MEANINGS.values())
         assert not page.locator(".course-bets-plain dl").is_visible()
         first.get_by_role("radio").first.focus()
         keys.press("Space")

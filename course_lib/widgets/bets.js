@@ -50,8 +50,12 @@ function render({ model, el }) {
   draw();
   send();
   document.addEventListener(CHANGED, send);
+  const meanings = element(
+    "details", {}, element("summary", OWN_KEYS, "What the five words mean"), wordList(words),
+  );
+  meanings.open = !Object.keys(recallBets(words)).length; // for who meets them for the first time
   root.append(
-    element("details", {}, element("summary", OWN_KEYS, "What the five words mean"), wordList(words)),
+    meanings,
     forms,
     status,
     element("div", { class: "buttons" }, show, forget, code),
