@@ -5,6 +5,7 @@ at most six primary arms decide a claim. The rules stand in `course_lib.verdicts
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
 from course_lib import verdicts
@@ -157,3 +158,61 @@ def needed_n(condition: Condition, level: float) -> float:
 def signed(value: float, unit: str) -> str:
     """Return a difference with its sign; a ratio or a share, which has no unit, without a plus."""
     return f"{value:+.2f}" if unit else f"{value:.2f}"
+
+
+def spread(arms: Iterable[Arm], which: int = 0) -> str:
+    """Say the lowest and the highest estimate of the primary arms, with intervals, for a finding.
+
+    "ranged from −2.80 pp [−4.60, −1.00] (MLP) to +0.20 pp [−0.10, +0.50] (conv)"; of a single arm,
+    "was" with its estimate and interval.
+
+    Args:
+        arms: primary and exploratory ones; the exploratory ones are left out.
+        which: the place of the condition within each arm.
+
+    Raises:
+        ValueError: if no arm is primary.
+    """
+    found = [(arm.name, arm.conditions[which]) for arm in arms if arm.primary]
+    if not found:
+        raise ValueError("arms has no primary arm, so there is no estimate to name")
+    found.sort(key=lambda pair: pair[1].interval.estimate)
+    if len(found) == 1:
+        return f"was {_estimate(found[0][1])}"
+    (low_name, low), (high_name, high) = found[0], found[-1]
+    return f"ranged from {_estimate(low)} ({low_name}) to {_estimate(high)} ({high_name})"
+
+
+def share_held(arms: Iterable[Arm], which: int = 0) -> str:
+    """Say in how many primary arms a condition holds, such as "3 of 4", for a finding."""
+    outcomes = [arm.conditions[which].outcome for arm in arms if arm.primary]
+    return f"{outcomes.count('holds')} of {len(outcomes)}"
+
+
+def closest(arms: Iterable[Arm]) -> tuple[Arm, float, str] | None:
+    """Return the primary arm decided by least, by how much, and the unit.
+
+    An arm holds by the least margin of its conditions, and fails by the largest of those that fail.
+    None if no arm is decided, the units differ or a margin is no number.
+    """
+    found, units = [], set()
+    for arm in arms:
+        if not arm.primary or arm.outcome == "undecided":
+            continue
+        decisive = [c for c in arm.conditions if c.outcome == arm.outcome]
+        margins = [
+            verdicts.margin(c.interval.low, c.interval.high, c.side, c.holds, c.fails)
+            for c in decisive
+        ]
+        units |= {c.unit for c in decisive}
+        found.append((min(margins) if arm.outcome == "holds" else max(margins), arm))
+    if len(units) != 1 or not all(math.isfinite(by) for by, _ in found):
+        return None
+    by, arm = min(found, key=lambda pair: pair[0])
+    return arm, by, units.pop()
+
+
+def _estimate(c: Condition) -> str:
+    i = c.interval
+    estimate, low, high = (signed(x, c.unit).replace("-", "−") for x in (i.estimate, i.low, i.high))
+    return f"{estimate}{f' {c.unit}' if c.unit else ''} [{low}, {high}]"

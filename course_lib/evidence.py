@@ -18,7 +18,18 @@ from importlib.metadata import version
 import numpy as np
 
 from course_lib import bets, verdicts
-from course_lib.arms import Arm, Condition, condition, level_of, needed_n, signed, verdict_of
+from course_lib.arms import (
+    Arm,
+    Condition,
+    closest,
+    condition,
+    level_of,
+    needed_n,
+    share_held,
+    signed,
+    spread,
+    verdict_of,
+)
 from course_lib.display import say, scrolling, show_html, true_minus
 from course_lib.intervals import (
     Interval,
@@ -30,8 +41,8 @@ from course_lib.verdicts import MARKS, OUTCOMES
 
 __all__ = [
     "Arm", "Claim", "Condition", "Interval", "bootstrap_ratio_of_medians", "condition",
-    "fingerprint", "level_of", "needed_n", "on_trial", "record", "say", "share_interval",
-    "t_interval", "verdict_of",
+    "fingerprint", "level_of", "needed_n", "on_trial", "record", "say", "share_held",
+    "share_interval", "spread", "t_interval", "verdict_of",
 ]  # fmt: skip
 
 
@@ -111,6 +122,7 @@ def record(
     date: str | None = None,
     finding: str | None = None,
     budget: str | None = None,
+    meaning: str | None = None,
 ) -> str:
     """Display a claim's verdict, enter it in the ledger, and return it.
 
@@ -126,17 +138,19 @@ def record(
         date: the day on which the protocol was fixed, as "2026-01-31".
         finding: what was found, in one plain sentence.
         budget: what the training was given, such as "at 300 + 300 steps".
+        meaning: what the unit is to a person, such as "1 pp is 1.8 test images".
 
     Raises:
         ValueError: as `verdict_of` and `fingerprint`, or if there are fewer than 5 different
             seeds, a primary arm's interval has fewer than 5 values or another level than
-            `level_of(m)`, `date` is no day, or `finding` or `budget` is empty.
+            `level_of(m)`, `date` is no day, or `finding`, `budget` or
+            `meaning` is empty.
     """
     if len(set(seeds)) < 5:
         raise ValueError(f"a verdict needs at least 5 different seeds; got {list(seeds)}")
     verdict = verdict_of(arms, claim.rule, precondition=precondition)
     _check_primary([arm for arm in arms if arm.primary])
-    _check_words(date, finding, budget)
+    _check_words(date, finding=finding, budget=budget, meaning=meaning)
     reason = _reason(arms, verdict)
     entry = {
         "id": claim.id,
@@ -158,6 +172,9 @@ def record(
     }
     heads = ("arm", "condition", "estimate", "interval", "needed", "outcome")
     table = _table(heads, map(_arm_rows, arms), label=f"Arms of {claim.id}")
+    said = f"{verdict}, {budget}" if budget else verdict
+    basis = _basis(arms, finding, meaning, precondition)
+    paragraphs = "".join(f"<p>{escape(text)}</p>" for text in basis)
     bet = bets.PLACED.get(claim.id)
     yours = f"Your bet: {bets.in_words(bet, verdict)}" if bet else ""
     shown_bet = f"<p class='bet-yours'>{yours}</p>" if bet else ""
@@ -166,10 +183,11 @@ def record(
         f"<div class='claim verdict-{verdict.replace(' ', '-')}' id='claim-{escape(claim.id)}' "
         f"data-bet='{escape(claim.id)}' data-verdict='{verdict}'>"
         f"<p><strong>{escape(claim.id)}. {escape(claim.claim)}.</strong> "
-        f"<span class='bet-result'>Verdict: <strong>{MARKS[verdict]} {verdict}</strong>. "
+        f"<span class='bet-result'>Verdict: <strong>{MARKS[verdict]} {escape(said)}</strong>. "
         f"{escape(reason)}</span></p><div class='bet-cover-here'></div>{shown_bet}"
-        f"<div class='bet-result'>{table}</div></div>",
-        f"{claim.id}. {claim.claim}. Verdict: {verdict}. {reason}\n{told_bet}"
+        f"<div class='bet-result'>{paragraphs}{table}</div></div>",
+        f"{claim.id}. {claim.claim}. Verdict: {said}. {reason}\n{told_bet}"
+        + "".join(f"{text}\n" for text in basis)
         + "\n".join(f"  {arm.name}: {c}" for arm in arms for c in arm.conditions),
         metadata={"claim": entry},
     )
@@ -203,6 +221,23 @@ def _reason(arms: Sequence[Arm], verdict: str) -> str:
     return " ".join(parts)
 
 
+def _basis(
+    arms: Sequence[Arm], finding: str | None, meaning: str | None, precondition: bool
+) -> list[str]:
+    """Say what a verdict rests on: what was found, and how many arms say so, and how clearly."""
+    tally = verdicts.counts(arm.outcome for arm in arms if arm.primary)
+    parts = [f"Arms: {tally}." if precondition else f"Arms, without what is presupposed: {tally}."]
+    nearest = closest(arms) if precondition else None
+    if nearest is not None:
+        arm, by, unit = nearest
+        amount = f"{by:.2f}" if by >= 0.005 else f"{by:.1g}"
+        amount += f" {unit}" if unit else ""
+        parts.append(f"The closest decision, {arm.name}, was by {amount}.")
+        if meaning:
+            parts.append(f"{meaning}.")
+    return ([finding] if finding else []) + [" ".join(parts)]
+
+
 def _check_primary(primary: Sequence[Arm]) -> None:
     level = level_of(len(primary))
     for arm in primary:
@@ -216,7 +251,7 @@ def _check_primary(primary: Sequence[Arm]) -> None:
                 )
 
 
-def _check_words(date: str | None, finding: str | None, budget: str | None) -> None:
+def _check_words(date: str | None, **texts: str | None) -> None:
     if date is not None:
         try:
             is_day = datetime.date.fromisoformat(date).isoformat() == date
@@ -224,7 +259,7 @@ def _check_words(date: str | None, finding: str | None, budget: str | None) -> N
             is_day = False
         if not is_day:
             raise ValueError(f'date is a day such as "2026-01-31"; got {date!r}')
-    for name, text in (("finding", finding), ("budget", budget)):
+    for name, text in texts.items():
         if text is not None and not (isinstance(text, str) and text.strip()):
             raise ValueError(f"{name} is a text that says something, or None; got {text!r}")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 __all__ = [
     "MARKS", "MAX_PRIMARY", "MEANINGS", "OUTCOMES", "RULES", "SCHEMA", "SIDES", "VERDICTS",
-    "check_side", "each", "ends", "every", "in_words", "no_way_out", "outcome", "outcome_of_all",
-    "room", "same_side", "some", "verdict",
+    "check_side", "counts", "each", "ends", "every", "in_words", "margin", "no_way_out", "outcome",
+    "outcome_of_all", "room", "same_side", "some", "verdict",
 ]  # fmt: skip
 
 OUTCOMES = ("holds", "fails", "undecided")
@@ -116,6 +116,22 @@ def room(estimate: float, side: str, holds: Threshold, fails: Threshold) -> floa
     return max(to_hold, to_fail)
 
 
+def margin(low: float, high: float, side: str, holds: Threshold, fails: Threshold) -> float:
+    """Return by how much an interval is decided: how far its nearest end is from the threshold.
+
+    In the unit of the interval, and zero on the threshold. Negative if it is undecided: the
+    shortest way to a decision.
+    """
+    if side == "inside":
+        to_hold = min(low - holds[0], holds[1] - high)
+        to_fail = max(fails[0] - high, low - fails[1])
+    else:
+        if side in ("<", "<="):
+            low, high, holds, fails = -high, -low, -holds, -fails
+        to_hold, to_fail = low - holds, fails - high
+    return max(to_hold, to_fail)
+
+
 def in_words(side: str, holds: Threshold, fails: Threshold, unit: str = "") -> str:
     """Say what is asked of a condition: "≥ −1 pp", "inside [0.95, 1.05]".
 
@@ -131,6 +147,21 @@ def in_words(side: str, holds: Threshold, fails: Threshold, unit: str = "") -> s
         return text
     beyond = {">": "below", ">=": "below", "<": "above", "<=": "above", "inside": "outside"}[side]
     return f"{text} (fails {beyond} {number(fails)})"
+
+
+def counts(outcomes: Iterable[str]) -> str:
+    """Say how many arms hold, fail and are undecided: "3 of 4 fail, 1 undecided"."""
+    outcomes = list(outcomes)
+    _seen(outcomes)
+    if len(outcomes) == 1:
+        return "the only arm " + {"undecided": "is undecided"}.get(outcomes[0], outcomes[0])
+    parts = []
+    for name, several in (("holds", "hold"), ("fails", "fail"), ("undecided", "undecided")):
+        n = outcomes.count(name)
+        if n:
+            of = "" if parts else f" of {len(outcomes)}"
+            parts.append(f"{n}{of} {name if n == 1 else several}")
+    return ", ".join(parts)
 
 
 # --- From outcomes to a verdict -------------------------------------------------------------------

@@ -730,3 +730,47 @@ def test_bad_input(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert message in str(error.value)
+
+
+# --- What a verdict rests on ----------------------------------------------------------------------
+
+
+def interval_arm(name, low, high, side=">=", holds=-1.0, **more):
+    i = evidence.Interval((low + high) / 2, low, high, 8, evidence.level_of(1))
+    return Arm(name, (evidence.Condition("gain", i, side, holds, "pp"),), **more)
+
+
+def test_a_spread_names_the_lowest_and_the_highest_primary_arm():
+    arms = [
+        interval_arm("b", 0.0, 1.0),
+        interval_arm("a", -4.0, -2.0),
+        interval_arm("lowest, but not primary", -9.0, -8.0, primary=False),
+        interval_arm("c", 3.0, 5.0),
+    ]
+    said = "ranged from −3.00 pp [−4.00, −2.00] (a) to +4.00 pp [+3.00, +5.00] (c)"
+    assert evidence.spread(arms) == said
+    assert evidence.spread(arms[:1]) == "was +0.50 pp [+0.00, +1.00]"
+    assert evidence.share_held(arms) == "2 of 3"
+    with pytest.raises(ValueError, match="no primary arm"):
+        evidence.spread(arms[2:3])
+
+
+def test_the_card_says_what_was_found_how_many_arms_and_how_close(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        evidence, "show_html", lambda html, text, metadata=None: shown.append((html, text))
+    )
+    arms = [interval_arm("far", -9.0, -8.0), interval_arm("near", -4.0, -1.02)]
+    said = {
+        "finding": "Less <than> before.",
+        "budget": "at 3 + 4 steps",
+        "meaning": "1 pp is 2 images",
+    }
+    for arm in arms:
+        single = [arm]
+        evidence.record(CLAIM, single, seeds=range(8), protocol=Protocol(), **said)
+    html, text = shown[1]
+    assert "not supported, at 3 + 4 steps" in html
+    assert "Less &lt;than&gt; before." in html
+    assert "Arms: the only arm fails." in text
+    assert "The closest decision, near, was by 0.02 pp. 1 pp is 2 images." in text

@@ -242,3 +242,17 @@ def test_the_schema_is_one_and_has_the_words_of_the_rules():
         known = set(part["properties"]) - {"href"}
         assert part["required"] == [name for name in part["properties"] if name in known]
         assert part["additionalProperties"] is False
+
+
+def test_counts_say_how_many_arms_hold_and_fail():
+    assert verdicts.counts(["fails", "undecided", "fails", "fails"]) == "3 of 4 fail, 1 undecided"
+    assert verdicts.counts(["fails", "holds"]) == "1 of 2 holds, 1 fails"
+    assert verdicts.counts(["undecided"]) == "the only arm is undecided"
+
+
+def test_a_margin_is_negative_exactly_if_an_interval_is_undecided():
+    for side, holds in ((">", 0.0), (">=", 0.0), ("<", 0.0), ("<=", 0.0), ("inside", (-1.0, 1.0))):
+        for low, high in ((-3, -2), (-2.5, -0.5), (-0.5, 0.5), (-0.5, 2), (0.25, 0.5), (2, 3)):
+            by = verdicts.margin(low, high, side, holds, holds)
+            assert (by < 0) == (verdicts.outcome(low, high, side, holds, holds) == "undecided")
+    assert verdicts.margin(-4.0, -1.25, ">=", -1.0, -1.0) == 0.25

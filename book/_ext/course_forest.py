@@ -72,6 +72,14 @@ def verdict_badge(verdict):
     )
 
 
+def basis(claim):
+    """What stands beside the word: the budget, what was found, how many arms say so; as HTML."""
+    outcomes = [arm["outcome"] for arm in claim["arms"] if arm["primary"]]
+    tally = f"Arms: {verdicts.counts(outcomes)}." if all(outcomes) else ""
+    budget = f"{escape(claim['budget'])}. " if claim["budget"] else ""
+    return f"{budget}{escape(claim['finding'] or '')} {tally}".strip()
+
+
 def ends(condition):
     return condition["low"], condition["high"]
 
@@ -233,7 +241,8 @@ data-part="part {escape(row["part"])}" data-bet="{escape(claim["id"])}">
 <th role="rowheader" scope="row"><a href="{escape(row["href"])}">{escape(claim["id"])} ·
 {escape(claim["claim"])}</a> <span class="course-note">{escape(row["chapter"])}</span></th>
 <td role="cell"><span class="bet-result"
-data-note="covered">{verdict_badge(claim["verdict"])}</span></td>
+data-note="covered">{verdict_badge(claim["verdict"])}
+<span class="course-note">{basis(claim)}</span></span></td>
 <td role="cell"><div class="bet-cover-here"></div>
 <div class="bet-result">{forest(primary)}</div></td></tr>"""
 

@@ -23,7 +23,7 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-from course_forest import numbers, summary_table, verdict_badge
+from course_forest import basis, numbers, summary_table, verdict_badge
 from course_links import entry_link, known_papers, parts, title
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -300,7 +300,8 @@ def ledger_entry(claim, href, source):
 data-bet="{safe["id"]}" data-verdict="{claim["verdict"]}">
 <h2 id="ledger-{safe["id"]}"><a href="{escape(href)}">{safe["id"]}</a> {safe["claim"]}</h2>
 <div class="bet-cover-here"></div>
-<p class="bet-result">{verdict_badge(claim["verdict"])} {safe["reason"]}</p>
+<div class="bet-result"><p>{verdict_badge(claim["verdict"])} {basis(claim)}</p>
+<p>{safe["reason"]}</p></div>
 <dl class="ledger-facts">
 <dt>Who says so</dt><dd>{source}</dd>
 <dt>An arm holds if</dt><dd>{safe["criterion"]}</dd>
