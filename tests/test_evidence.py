@@ -761,11 +761,8 @@ def test_the_card_says_what_was_found_how_many_arms_and_how_close(monkeypatch):
         evidence, "show_html", lambda html, text, metadata=None: shown.append((html, text))
     )
     arms = [interval_arm("far", -9.0, -8.0), interval_arm("near", -4.0, -1.02)]
-    said = {
-        "finding": "Less <than> before.",
-        "budget": "at 3 + 4 steps",
-        "meaning": "1 pp is 2 images",
-    }
+    said = {"finding": "Less <than> before.", "budget": "at 3 + 4 steps"}
+    said["meaning"] = "1 pp is 2 images"
     for arm in arms:
         single = [arm]
         evidence.record(CLAIM, single, seeds=range(8), protocol=Protocol(), **said)
@@ -774,3 +771,23 @@ def test_the_card_says_what_was_found_how_many_arms_and_how_close(monkeypatch):
     assert "Less &lt;than&gt; before." in html
     assert "Arms: the only arm fails." in text
     assert "The closest decision, near, was by 0.02 pp. 1 pp is 2 images." in text
+
+
+def calls_of_record():
+    """The name of each verdict that the chapters record, and the names of the call's arguments."""
+    root = Path(__file__).parents[1] / "notebooks"
+    for path in sorted(root.glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            if cell["cell_type"] != "code" or "evidence.record(" not in source:
+                continue
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "evidence.record":
+                    yield ast.unparse(node.args[0]), {word.arg for word in node.keywords}
+
+
+def test_each_claim_of_a_chapter_says_what_was_found():
+    found = dict(calls_of_record())
+    assert len(found) == 27
+    assert [name for name, words in found.items() if "finding" not in words] == []
+    assert {name for name, words in found.items() if "budget" in words} >= {"W1", "T1", "A1"}
