@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from course_lib import verdicts
+from course_lib.checks import is_whole
 from course_lib.intervals import Interval, needed_values, t_interval
 from course_lib.verdicts import MAX_PRIMARY, Threshold
 
@@ -110,7 +111,7 @@ def level_of(m: int) -> float:
     Raises:
         ValueError: if m is not a whole number from 1 to 6.
     """
-    if m not in range(1, MAX_PRIMARY + 1):
+    if not is_whole(m, 1, MAX_PRIMARY):
         raise ValueError(f"a claim has 1 to {MAX_PRIMARY} primary arms; got {m!r}")
     return 1 - 0.05 / m
 

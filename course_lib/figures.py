@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from course_lib import verdicts
+from course_lib.checks import check_whole
 from course_lib.display import scrolling, show_html, true_minus
 from course_lib.evidence import Arm, t_interval
 
@@ -63,10 +64,10 @@ def panels(
         **options: passed on to `matplotlib.pyplot.subplots`, for example `sharey=True`.
 
     Raises:
-        ValueError: if `n` or `columns` is below one.
+        ValueError: if `n` or `columns` is not a positive whole number.
     """
-    if n < 1 or columns < 1:
-        raise ValueError(f"n and columns must be at least 1; got {n} and {columns}")
+    check_whole("n", n)
+    check_whole("columns", columns)
     columns = min(n, columns)
     rows = -(-n // columns)
     plt.rcParams.update(STYLE)  # for good: legends and titles come after this call

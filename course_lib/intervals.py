@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole
 
 # SciPy is imported where it is needed: it takes longer than all else here.
 
@@ -84,13 +84,11 @@ def share_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """Return a share of runs with its exact interval (Clopper & Pearson 1934).
 
     Raises:
-        ValueError: if not 0 ≤ successes ≤ n, n < 1, or `level` is out of range.
+        ValueError: if `successes` is no whole number from 0 to n, n none from 1 on, or `level` is
+            out of range.
     """
-    if not is_whole(n, 1) or not is_whole(successes, 0, n):
-        raise ValueError(
-            f"successes and n are whole numbers, 0 ≤ successes ≤ n and n ≥ 1; "
-            f"got {successes!r} of {n!r}"
-        )
+    check_whole("n", n)
+    check_whole("successes", successes, low=0, high=n, hint="n")
     check_level(level)
     from scipy import stats
 
@@ -115,8 +113,7 @@ def bootstrap_ratio_of_medians(
         ValueError: if the lengths differ, a value is not finite and positive, or there are fewer
             than 2 blocks.
     """
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1; got {resamples!r}")
+    check_whole("resamples", resamples)
     top, bottom = _checked_values(numerator, level), _checked_values(denominator, level)
     if len(top) != len(bottom) or top.min() <= 0 or bottom.min() <= 0:
         raise ValueError(

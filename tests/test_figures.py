@@ -326,8 +326,8 @@ def test_table_rounds_escapes_and_carries_its_caption(shown):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda ax: figures.panels(0), "at least 1; got 0 and 2"),
-        (lambda ax: figures.panels(2, columns=0), "got 2 and 0"),
+        (lambda ax: figures.panels(0), "n must be a whole number, at least 1; got 0"),
+        (lambda ax: figures.panels(2, columns=0), "columns must be a whole number"),
         (
             lambda ax: figures.mean_band(ax, results(), x="sparsity", y="loss", label=""),
             "the table lacks ['loss']",

@@ -321,6 +321,16 @@ def test_bad_masks_are_refused_and_the_model_is_left_alone():
         pruning.shrink(model)
 
 
+def test_what_torch_pruned_shrinks_as_the_message_says():
+    model = networks.mlp((16, 6, 3), seed=0)
+    torch_prune.ln_structured(model[0], "weight", 2, n=2, dim=0)
+    torch_prune.remove(model[0], "weight")
+    masks = {name: weight != 0 for name, weight in pruning.weights(model).items()}
+    smaller = pruning.shrink(model, masks)
+    assert smaller[0].out_features == 4
+    assert torch.allclose(smaller(pixels()), model(pixels()), atol=1e-6)
+
+
 # --- units: whole neurons and channels ------------------------------------------------------------
 
 

@@ -445,6 +445,8 @@ def test_a_rotation_changes_features_per_neuron_and_nothing_else():
     [
         (lambda: sup.ToyModels(0, 2, seeds=[0]), "n must be a whole number"),
         (lambda: sup.ToyModels(3, 2, seeds=[]), "at least one seed"),
+        (lambda: sup.ToyModels(3, 2, seeds=True), "seed must be a whole number"),
+        (lambda: sup.ToyModels(3, 2, seeds=0.5), "seed must be a whole number"),
         (lambda: sup.ToyModels(3, 2, seeds=[0], hidden="gelu"), 'hidden is "linear" or "relu"'),
         (lambda: sup.features(5, 3, p_zero=1.0, draw=draw()), r"p_zero must lie in \[0, 1\)"),
         (lambda: sup.features(5, 3, p_zero=np.nan, draw=draw()), r"p_zero must lie in \[0, 1\)"),
@@ -460,7 +462,8 @@ def test_a_rotation_changes_features_per_neuron_and_nothing_else():
         (lambda: fitted(anneal=2.0), "anneal is a share"),
         (lambda: fitted(nonzeros=13), "nonzeros must lie between 3"),
         (lambda: fitted(nonzeros=2), "nonzeros must lie between 3"),
-        (lambda: fitted(nonzeros=6, least=5), "least must be a whole number from 0 to n = 4"),
+        (lambda: fitted(nonzeros=6, least=5), r"least must be a whole number from 0 to 4 \(n,"),
+        (lambda: fitted(nonzeros=6, least=True), "least must be a whole number"),
         (lambda: fitted(mask=torch.ones(3, 4, dtype=torch.bool)), "mask must have shape"),
         (lambda: sup.phase_losses(1.5, 1.0), "p_zero must lie in"),
         (lambda: sup.linear_loss(torch.ones(3), 0.5, 0), "m must be a whole number"),

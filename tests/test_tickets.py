@@ -107,8 +107,11 @@ def test_a_ticket_keeps_its_own_masks():
     [
         (lambda t: {"start": t.network()}, "start is a plain network"),
         (lambda t: {"start": networks.stack([t.start] * 2)}, "start is one network"),
-        (lambda t: {"step": -1}, "step counts the steps before the start"),
-        (lambda t: {"step": 1.0}, "step counts the steps before the start"),
+        (
+            lambda t: {"step": -1},
+            "the steps before the start.; got -1",
+        ),
+        (lambda t: {"step": 1.0}, "step must be a whole number"),
         (lambda t: {"masks": {"0.weight": t.masks["0.weight"]}}, "none for ['2.weight'"),
         (lambda t: {"masks": t.masks | {"9.weight": t.masks["0.weight"]}}, "got ['9.weight']"),
         (lambda t: {"masks": {n: m.float() for n, m in t.masks.items()}}, "must be boolean"),
@@ -270,7 +273,7 @@ def test_a_ticket_that_does_not_fit_the_task_is_refused_with_a_way_out():
     narrow = a_ticket(build=lambda seed: mlp(seed, (49, 8, 10)))
     with pytest.raises(ValueError, match=r"takes no inputs of \(64,\)"):
         narrow.train(small(1), PLAN, seed=0)
-    with pytest.raises(ValueError, match="n_classes is a whole number"):
+    with pytest.raises(ValueError, match="n_classes must be a whole number"):
         a_ticket().with_head(0, seed=0)
     last_conv = nn.Sequential(networks.Image(8), nn.Conv2d(1, 10, 8), nn.Flatten())
     with pytest.raises(ValueError, match="the output layer 1.weight is not a linear layer"):
@@ -561,7 +564,7 @@ def test_late_restarts_keep_the_weights_and_differ_in_the_rate(monkeypatch):
         ({"rewind": 12}, "rewind is a step, 0 ≤ step < 12"),
         ({"rewind": "late"}, "or one of ('rate', 'none'); got 'late'"),
         ({"rate": 1.2}, "rate is a share"),
-        ({"rounds": 1.5}, "rounds is a whole number, at least 0; got 1.5"),
+        ({"rounds": 1.5}, "rounds must be a whole number, at least 0; got 1.5"),
         ({"scope": "local"}, "scope is one of ['layerwise', 'global']; got 'local'"),
     ],
 )
@@ -610,7 +613,7 @@ def test_synflow_masks_leave_no_layer_empty_where_one_step_of_snip_does():
     assert min(int(mask.sum()) for mask in found.values()) > 0
     one_step = pruning.global_mask(pruning.magnitude(model), sparsity)
     assert min(int(mask.sum()) for mask in one_step.values()) == 0
-    with pytest.raises(ValueError, match="iterations is a whole number"):
+    with pytest.raises(ValueError, match="iterations must be a whole number"):
         tickets.synflow_masks(model, 0.5, x, iterations=0)
     with pytest.raises(ValueError, match="sparsity is a share"):
         tickets.synflow_masks(model, 1.5, x)
@@ -683,7 +686,7 @@ def test_no_barrier_is_measured_where_it_means_nothing():
         tickets.barrier(a, b, small(1).test)
     with pytest.raises(ValueError, match="two networks of one shape"):
         tickets.barrier(mlp(1), mlp(1, (64, 9, 10)), small(1).test)
-    with pytest.raises(ValueError, match="points is a whole number, at least 3; got 2"):
+    with pytest.raises(ValueError, match="points must be a whole number, at least 3; got 2"):
         tickets.barrier(mlp(1), mlp(2), small(1).test, points=2)
     with pytest.raises(ValueError, match="the split is empty"):
         tickets.barrier(mlp(1), mlp(2), small(1).held_out)

@@ -153,7 +153,7 @@ def later_steps(curves):
     [
         ({"table": frames()[0].drop(columns="steps")}, r"table lacks the columns \['steps'\]"),
         ({"curves": frames()[1].drop(columns="arm")}, r"curves lacks the columns \['arm'\]"),
-        ({"start": 5}, "start is a round, 0 to 4; got 5"),
+        ({"start": 5}, r"start must be a whole number from 0 to 4 \(a round\); got 5"),
         ({"arms": ()}, "arms are 1 to 3 names"),
         ({"arms": ("ticket", "SNIP")}, "no rows of the arm 'SNIP'"),
         ({"arms": ("random mask", "ticket")}, "'random mask' needs all rounds"),

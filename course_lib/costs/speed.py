@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_lib import evidence, pruning
-from course_lib.checks import check_whole
+from course_lib.checks import check_whole, is_whole
 from course_lib.networks import StackedLinear
 
 KERNELS = ("dense", "dense with zeros", "torch CSR", "SciPy CSR", "structured")
@@ -145,7 +145,7 @@ def latency(
     Raises:
         ValueError: if there is no candidate or a number is out of range.
     """
-    if not candidates or blocks < 2 or not seconds > 0:
+    if not candidates or not is_whole(blocks, 2) or not seconds > 0:
         raise ValueError(
             "latency takes at least one candidate, at least 2 blocks and seconds above 0; got "
             f"{len(candidates)} candidates, blocks={blocks!r} and seconds={seconds!r}"

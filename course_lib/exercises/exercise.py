@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from course_lib.checks import is_whole
 from course_lib.exercises.comparing import Case, Wrong, compare
 from course_lib.exercises.report import Report
 
@@ -59,7 +60,7 @@ class Exercise:
     check: Callable[[Callable, int], Report] | None = None
 
     def __post_init__(self):
-        if self.difficulty not in range(1, 6) or self.minutes < 1:
+        if not is_whole(self.difficulty, 1, 5) or not is_whole(self.minutes, 1):
             raise ValueError(
                 f"{self.id}: difficulty is 1 to 5 and minutes at least 1; got {self.difficulty} "
                 f"and {self.minutes}"

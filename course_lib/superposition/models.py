@@ -1,11 +1,11 @@
 """The toy models, and their loss."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.checks import check_whole, is_whole
+from course_lib.checks import check_whole
 from course_lib.seeds import generator
 from course_lib.superposition.inputs import features, of_each
 from course_lib.superposition.measures import stored
@@ -25,8 +25,8 @@ class ToyModels(nn.Module):
         output: `"relu"`, or `"linear"` for the linear model, which can do no better than PCA.
 
     Raises:
-        ValueError: if a count is not a positive whole number, there is no seed, or `hidden` or
-            `output` is another word.
+        ValueError: if a count is not a positive whole number, a seed is not a whole number from 0
+            on, there is no seed, or `hidden` or `output` is another word.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class ToyModels(nn.Module):
         for name, word in (("hidden", hidden), ("output", output)):
             if word not in ("linear", "relu"):
                 raise ValueError(f'{name} is "linear" or "relu"; got {word!r}')
-        self.seeds = [seeds] if is_whole(seeds) else list(seeds)
+        self.seeds = list(seeds) if isinstance(seeds, Iterable) else [seeds]
         if not self.seeds:
             raise ValueError("seeds takes at least one seed")
         self.hidden, self.output = hidden, output

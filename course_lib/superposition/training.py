@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from course_lib.checks import check_whole, is_whole
+from course_lib.checks import check_whole
 from course_lib.seeds import generator
 from course_lib.superposition.inputs import batches, of_each
 from course_lib.superposition.models import ToyModels, weights
@@ -215,8 +215,7 @@ def _keep(model: ToyModels, mask: Tensor) -> None:
 
 def _check_nonzeros(nonzeros: int, least: int, m: int, n: int) -> None:
     check_whole("nonzeros", nonzeros)
-    if not is_whole(least, 0, n):
-        raise ValueError(f"least must be a whole number from 0 to n = {n}; got {least!r}")
+    check_whole("least", least, low=0, high=n, hint="n, the weights of a row")
     if not least * m <= nonzeros <= m * n:
         raise ValueError(
             f"nonzeros must lie between {least * m} ({least} for each of {m} rows) and the "

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import networks, pruning, training
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole
 from course_lib.data import Split
 
 
@@ -40,8 +40,7 @@ def barrier(a: nn.Module, b: nn.Module, split: Split, *, points: int = 11) -> Ba
         ValueError: if the networks differ in shape or hold batch norm, whose statistics would have
             to be measured anew for each point, or as `training.accuracy`.
     """
-    if not is_whole(points, 3):
-        raise ValueError(f"points is a whole number, at least 3; got {points!r}")
+    check_whole("points", points, low=3)
     ends = [pruning.remove(copy.deepcopy(model)) for model in (a, b)]
     states = [model.state_dict() for model in ends]
     shapes = [{name: value.shape for name, value in state.items()} for state in states]

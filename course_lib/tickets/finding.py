@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import pruning
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole, is_whole
 from course_lib.data import Splits
 from course_lib.pruning import Masks
 from course_lib.pruning.layers import check_share
@@ -83,8 +83,7 @@ def synflow_masks(model: nn.Module, sparsity: float, x: Tensor, *, iterations: i
         ValueError: if `iterations` is below one, or as `pruning.synflow` and `pruning.global_mask`.
     """
     check_share("sparsity", sparsity)
-    if not is_whole(iterations, 1):
-        raise ValueError(f"iterations is a whole number, at least 1; got {iterations!r}")
+    check_whole("iterations", iterations)
     smaller = copy.deepcopy(model)
     for k in range(1, iterations + 1):
         due = 1 - (1 - sparsity) ** (k / iterations)
@@ -136,8 +135,7 @@ def find(
         ValueError: if an argument is outside its range, or as `train`.
     """
     check_rewind(rewind, plan)
-    if not is_whole(rounds, 0):
-        raise ValueError(f"rounds is a whole number, at least 0; got {rounds!r}")
+    check_whole("rounds", rounds, low=0)
     options = {"rate": rate, "output_rate": output_rate, "scope": scope}
     tickets = [Ticket.dense(model) for model in models]
     kept = () if rewind in LATE else (rewind,)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from course_lib import files, networks, pruning, training
-from course_lib.checks import is_whole
+from course_lib.checks import check_whole
 from course_lib.data import Splits
 
 KIND = "lottery ticket, version 1"  # in the files of `Ticket.save`
@@ -49,8 +49,7 @@ class Ticket:
             raise ValueError("start is a plain network; take its masks off with pruning.remove")
         if any(isinstance(m, networks.StackedLinear) for m in self.start.modules()):
             raise ValueError("start is one network; take a stack apart with networks.unstack")
-        if not is_whole(self.step, 0):
-            raise ValueError(f"step counts the steps before the start, 0 or more; got {self.step}")
+        check_whole("step", self.step, low=0, hint="the steps before the start")
         missing = set(pruning.weights(self.start)) - set(self.masks)
         if missing:
             raise ValueError(f"a ticket has a mask for each weight; none for {sorted(missing)}")
@@ -126,8 +125,7 @@ class Ticket:
         old = getattr(self.start.get_submodule(place), number, None)
         if not isinstance(old, nn.Linear):
             raise ValueError(f"the output layer {name} is not a linear layer within a network")
-        if not is_whole(n_classes, 1):
-            raise ValueError(f"n_classes is a whole number, at least 1; got {n_classes!r}")
+        check_whole("n_classes", n_classes)
         has_bias = old.bias is not None
         layer = nn.utils.skip_init(nn.Linear, old.in_features, n_classes, bias=has_bias)
         head = nn.Sequential(layer).to(weight)

@@ -10,6 +10,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from course_lib import figures
+from course_lib.checks import check_whole
 from course_lib.evidence import t_interval
 from course_lib.pruning import Masks
 from course_lib.widgets import MovingFigure, draw_tiles, script
@@ -71,8 +72,7 @@ class TicketRounds(MovingFigure):
         if not 1 <= len(arms) <= DENSE:
             raise ValueError(f"arms are 1 to {DENSE} names; got {list(arms)}")
         rounds = len(masks)
-        if start not in range(rounds):
-            raise ValueError(f"start is a round, 0 to {rounds - 1}; got {start!r}")
+        check_whole("start", start, low=0, high=rounds - 1, hint="a round")
         first = arms[0]
         drawn = [
             _arm(name, *(_rows(r, name, rewind, name == first) for r in (table, curves)), rounds)

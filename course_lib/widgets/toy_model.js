@@ -1,4 +1,4 @@
-// The toy model x̂ = ReLU(WᵀW x + b) of course_lib/superposition.py, trained by Adam, in plain
+// The toy model x̂ = ReLU(WᵀW x + b) of course_lib/superposition, trained by Adam, in plain
 // numbers. A model is {m, n, W, b}: W has m rows of n numbers, one after the other; column i is the
 // direction of feature i. Nothing here knows of a page.
 
