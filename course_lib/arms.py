@@ -165,7 +165,8 @@ def spread(arms: Iterable[Arm], which: int = 0) -> str:
     """Say the lowest and the highest estimate of the primary arms, with intervals, for a finding.
 
     "ranged from −2.80 pp [−4.60, −1.00] (MLP) to +0.20 pp [−0.10, +0.50] (conv)"; of a single arm,
-    "was" with its estimate and interval.
+    "was" with its estimate and interval. Arms that measure different things are not put into one
+    range: each thing has its own, with its name.
 
     Args:
         arms: primary and exploratory ones; the exploratory ones are left out.
@@ -177,10 +178,23 @@ def spread(arms: Iterable[Arm], which: int = 0) -> str:
     found = [(arm.name, arm.conditions[which]) for arm in arms if arm.primary]
     if not found:
         raise ValueError("arms has no primary arm, so there is no estimate to name")
-    found.sort(key=lambda pair: pair[1].interval.estimate)
-    if len(found) == 1:
-        return f"was {_estimate(found[0][1])}"
+    measured = list(dict.fromkeys(c.what for _, c in found))
+    if len(measured) == 1:
+        return _range(found)
+    groups = [[(name, c) for name, c in found if c.what == what] for what in measured]
+    return "; ".join(
+        f"{_range(some)} ({what})" for what, some in zip(measured, groups, strict=True)
+    )
+
+
+def _range(found: list[tuple[str, Condition]]) -> str:
+    """Say the lowest and the highest estimate of arms that measure the same."""
+    found = sorted(found, key=lambda pair: pair[1].interval.estimate)
     (low_name, low), (high_name, high) = found[0], found[-1]
+    if len(found) == 1:
+        return f"was {_estimate(low)}"
+    if _estimate(low) == _estimate(high):
+        return f"was {_estimate(low)} in every arm"
     return f"ranged from {_estimate(low)} ({low_name}) to {_estimate(high)} ({high_name})"
 
 

@@ -150,11 +150,15 @@ def in_words(side: str, holds: Threshold, fails: Threshold, unit: str = "") -> s
 
 
 def counts(outcomes: Iterable[str]) -> str:
-    """Say how many arms hold, fail and are undecided: "3 of 4 fail, 1 undecided"."""
+    """Say how many arms hold, fail and are undecided: "3 of 4 fail, 1 undecided", "all 4 fail"."""
     outcomes = list(outcomes)
     _seen(outcomes)
     if len(outcomes) == 1:
         return "the only arm " + {"undecided": "is undecided"}.get(outcomes[0], outcomes[0])
+    if len(set(outcomes)) == 1:
+        return f"all {len(outcomes)} " + {"holds": "hold", "fails": "fail"}.get(
+            outcomes[0], "are undecided"
+        )
     parts = []
     for name, several in (("holds", "hold"), ("fails", "fail"), ("undecided", "undecided")):
         n = outcomes.count(name)

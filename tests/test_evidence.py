@@ -762,6 +762,16 @@ def test_a_spread_names_the_lowest_and_the_highest_primary_arm():
         evidence.spread(arms[2:3])
 
 
+def test_a_spread_puts_no_two_things_into_one_range():
+    same = [interval_arm(name, 1.0, 2.0) for name in "ab"]
+    assert evidence.spread(same) == "was +1.50 pp [+1.00, +2.00] in every arm"
+    (gain,) = same[0].conditions
+    loss = dataclasses.replace(gain, what="loss", interval=evidence.Interval(7.0, 6.0, 8.0, 8))
+    assert evidence.spread([same[0], Arm("c", (loss,))]) == (
+        "was +1.50 pp [+1.00, +2.00] (gain); was +7.00 pp [+6.00, +8.00] (loss)"
+    )
+
+
 def test_the_card_says_what_was_found_how_many_arms_and_how_close(monkeypatch):
     shown = []
     monkeypatch.setattr(

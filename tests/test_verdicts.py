@@ -248,6 +248,8 @@ def test_counts_say_how_many_arms_hold_and_fail():
     assert verdicts.counts(["fails", "undecided", "fails", "fails"]) == "3 of 4 fail, 1 undecided"
     assert verdicts.counts(["fails", "holds"]) == "1 of 2 holds, 1 fails"
     assert verdicts.counts(["undecided"]) == "the only arm is undecided"
+    assert verdicts.counts(["fails"] * 6) == "all 6 fail"
+    assert verdicts.counts(["undecided"] * 2) == "all 2 are undecided"
 
 
 def test_a_margin_is_negative_exactly_if_an_interval_is_undecided():
