@@ -386,7 +386,7 @@ def test_the_numbers_of_the_table_are_those_of_claims_json(plain):
     [row] = page(plain, "book/home.html").select(".claims-summary tbody tr")
     assert row.a["href"] == "../" + claim["href"]
     assert words(row.th) == "Z1 · Zeros are <free> & easy 01 · One"
-    assert words(row.td) == "✗ not supported"
+    assert words(row.td) == "✗ not supported Arms: the only arm fails."
     assert row["data-verdict"] == claim["verdict"]
     assert (row["data-chapter"], row["data-part"]) == ("notebooks/01_one", "part I Sparse weights")
     # Its primary arm has two conditions, each drawn with an outcome of its own.

@@ -109,7 +109,7 @@ def test_a_ticket_keeps_its_own_masks():
         (lambda t: {"start": networks.stack([t.start] * 2)}, "start is one network"),
         (
             lambda t: {"step": -1},
-            "the steps before the start.; got -1",
+            "at least 0 (the steps before the start); got -1",
         ),
         (lambda t: {"step": 1.0}, "step must be a whole number"),
         (lambda t: {"masks": {"0.weight": t.masks["0.weight"]}}, "none for ['2.weight'"),

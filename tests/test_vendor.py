@@ -4,6 +4,8 @@ import importlib
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,6 +89,25 @@ def test_packages_are_installed_once_for_each_lock_file(vendor, npm, app, monkey
     app.config.html_extra_path = []
     vendor.vendor(app, app.config)
     assert npm.runs == 2
+
+
+def test_two_builds_at_once_install_whole_packages(vendor, npm, tmp_path, monkeypatch):
+    """As the first tests of a clean clone do, which build small books on two cores."""
+    together, run = threading.Barrier(2, timeout=20), vendor.run_npm
+
+    def slow(arguments, folder):
+        done = run(arguments, folder)
+        together.wait()  # neither is done before the other has begun
+        return done
+
+    monkeypatch.setattr(vendor, "run_npm", slow)
+    folder = tmp_path / "vendor"
+    with ThreadPoolExecutor(2) as pool:
+        for one in [pool.submit(vendor.install_packages, folder) for _ in range(2)]:
+            one.result()
+    assert npm.runs == 2
+    assert (folder / "node_modules" / "requirejs" / "require.js").is_file()
+    assert sorted(path.name for path in folder.iterdir()) == ["node_modules", "stamp.txt"]
 
 
 def no_npm(arguments, folder):

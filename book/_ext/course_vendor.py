@@ -16,6 +16,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -81,19 +82,31 @@ def install_packages(folder):
         OSError: if they cannot be had, with the reason.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    stamp = folder / "stamp.txt"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted_stamp():
+    stamp, modules = folder / "stamp.txt", folder / "node_modules"
+
+    def is_there():
+        return stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted_stamp()
+
+    if is_there():
         return
-    stamp.unlink(missing_ok=True)
-    for name in PACKAGE_FILES:
-        shutil.copyfile(PACKAGES / name, folder / name)
-    try:
-        done = run_npm(["ci", "--prefer-offline"], folder)
-    except subprocess.TimeoutExpired:
-        raise OSError(f"npm did not finish within {SECONDS} s") from None
-    if done.returncode:
-        raise OSError("npm ci failed: " + " | ".join(done.stdout.strip().splitlines()[-4:]))
-    stamp.write_text(wanted_stamp(), encoding="utf-8")
+    # Beside its place, and moved there when whole: two builds at once may want the same packages.
+    with tempfile.TemporaryDirectory(dir=folder, prefix="npm-") as own:
+        own = Path(own)
+        for name in PACKAGE_FILES:
+            shutil.copyfile(PACKAGES / name, own / name)
+        try:
+            done = run_npm(["ci", "--prefer-offline"], own)
+        except subprocess.TimeoutExpired:
+            raise OSError(f"npm did not finish within {SECONDS} s") from None
+        if done.returncode:
+            raise OSError("npm ci failed: " + " | ".join(done.stdout.strip().splitlines()[-4:]))
+        if is_there():  # the other build was first
+            return
+        stamp.unlink(missing_ok=True)
+        if modules.exists():
+            os.replace(modules, own / "old")
+        os.replace(own / "node_modules", modules)
+        stamp.write_text(wanted_stamp(), encoding="utf-8")
 
 
 def copy_packages(modules, target):
