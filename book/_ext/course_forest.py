@@ -75,7 +75,8 @@ def verdict_badge(verdict):
 def basis(claim):
     """What stands beside the word: the budget, what was found, how many arms say so; as HTML."""
     outcomes = [arm["outcome"] for arm in claim["arms"] if arm["primary"]]
-    tally = f"Arms: {verdicts.counts(outcomes)}." if all(outcomes) else ""
+    arms = "Arms, without what is presupposed" if claim["verdict"] == "vacuous" else "Arms"
+    tally = f"{arms}: {verdicts.counts(outcomes)}." if all(outcomes) else ""
     budget = f"{escape(claim['budget'])}. " if claim["budget"] else ""
     return f"{budget}{escape(claim['finding'] or '')} {tally}".strip()
 
