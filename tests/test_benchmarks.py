@@ -106,6 +106,14 @@ def test_the_page_shows_every_file(tmp_path):
     for path in FILES:
         said = f"Results of the benchmark {path.stem}"
         assert len(page.select(f'[aria-label="{said}"]')) == 1, path.stem
+    # It is read again if a file comes or goes, and only then.
+    assert "0 added, 0 changed, 0 removed" in book.build().log
+    (book.folder / "benchmarks/results/later_one.json").rename(
+        book.folder / "benchmarks/results/last_one.json"
+    )
+    page = soup(book.build(), "book/benchmarks.html")
+    assert "last one" in [one.get_text() for one in page.select("p.rubric")]
+    assert "later one" not in page.get_text()
     book.write("book/benchmarks.md", "# Side by side\n\n```{benchmark} absent\n```\n")
     failed = book.build()
     assert failed.code

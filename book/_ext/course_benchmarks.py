@@ -31,7 +31,7 @@ class Benchmark(SphinxDirective):
         if self.arguments:
             named.add(self.arguments[0])
             return self.show(folder / f"{self.arguments[0]}.json")
-        self.env.note_dependency(str(folder))  # it changes when a file is added
+        pages_of_all(self.env)[self.env.docname] = files(self.env.srcdir)
         found = []
         for path in sorted(folder.glob("*.json")):
             if path.stem not in named:
@@ -45,6 +45,33 @@ class Benchmark(SphinxDirective):
             return []
         text = markup(path.stem, json.loads(path.read_text(encoding="utf-8")))
         return [nodes.raw("", text, format="html")]
+
+
+def files(source):
+    """The names of the results that are there."""
+    return sorted(path.name for path in Path(source, FOLDER).glob("*.json"))
+
+
+def pages_of_all(env):
+    """The pages that show every result, with the names of those that they were read with."""
+    if not hasattr(env, "course_benchmark_pages"):
+        env.course_benchmark_pages = {}
+    return env.course_benchmark_pages
+
+
+def outdated(app, env, added, changed, removed):
+    """Pages to read again because a file came or went: Sphinx takes no folder as a dependency."""
+    now = files(app.srcdir)
+    pages = pages_of_all(env).items()
+    return [page for page, then in pages if then != now and page in env.found_docs]
+
+
+def purge(app, env, page):
+    pages_of_all(env).pop(page, None)
+
+
+def merge(app, env, pages, other):
+    pages_of_all(env).update({p: f for p, f in pages_of_all(other).items() if p in pages})
 
 
 def markup(name, content):
@@ -130,4 +157,7 @@ def shown(value):
 
 def setup(app):
     app.add_directive("benchmark", Benchmark)
-    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
+    app.connect("env-get-outdated", outdated)
+    app.connect("env-purge-doc", purge)
+    app.connect("env-merge-info", merge)
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 2}

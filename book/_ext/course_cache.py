@@ -57,15 +57,15 @@ def library_modules(folder):
     return modules
 
 
-def imported(code, modules, inside=None):
-    """Modules of the library that a piece of code imports by itself.
+@functools.cache  # several notebooks import the same modules
+def names_in(code, package):
+    """The names that a piece of code imports, and its strings that look like a module's name.
 
-    `inside` is the module that holds the code; relative imports start there. Imports inside
-    functions count, and so does a module's full name in a string (`importlib.import_module`).
+    Relative imports start at `package`. Imports inside functions count.
     """
-    names, library = set(), {LIBRARY}
-    tree = ast.parse(code)
-    for node in ast.walk(tree):
+    names, strings, library = set(), set(), {LIBRARY}
+    nodes = list(ast.walk(ast.parse(code)))
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 names.add(alias.name)
@@ -73,22 +73,32 @@ def imported(code, modules, inside=None):
                     library.add(alias.asname)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
-            if node.level and inside:
-                package = inside.split(".")
-                if modules[inside].name != "__init__.py":
-                    package.pop()
-                package = package[: len(package) - node.level + 1]
-                base = ".".join([*package, base] if base else package)
+            if node.level and package:
+                above = ".".join(package.split(".")[: package.count(".") + 2 - node.level])
+                base = f"{above}.{base}" if base else above
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names.update({node.value} & set(modules))
+        elif isinstance(node, ast.Constant) and str(node.value).startswith(LIBRARY):
+            strings.add(node.value)
     # `import course_lib` alone brings the package; its modules are then reached as attributes.
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) in library:
             names.add(f"{LIBRARY}.{node.attr}")
+    return names, strings
+
+
+def imported(code, modules, inside=None):
+    """Modules of the library that a piece of code imports by itself.
+
+    `inside` is the module that holds the code. A module's full name in a string counts too
+    (`importlib.import_module`).
+    """
+    package = inside
+    if inside and modules[inside].name != "__init__.py":
+        package = inside.rpartition(".")[0]
+    names, strings = names_in(code, package)
     found = set()
-    for name in names:
+    for name in names | (strings & set(modules)):
         # Importing a module runs the packages above it as well.
         parts = name.split(".")
         found.update(".".join(parts[:n]) for n in range(1, len(parts) + 1))
