@@ -283,17 +283,22 @@ def opened(browser, url, home, theme="light", width=WIDE):
 def resize(page, width):
     """Change the width of the window, if it is another one, and wait for what the theme does then.
 
-    It lets scrolling boxes take the focus 0.3 s after the last change of size. The page's own clock
-    counts, which a busy machine holds up with everything else in the page.
+    It lets scrolling boxes take the focus a third of a second after the last of several events of
+    size, which on a busy machine come far apart: what it is to have done is waited for, not a time.
+    A page on which that never comes is looked at as it is.
     """
+    from playwright.sync_api import TimeoutError
+
     if page.viewport_size["width"] == width:
         return
-    page.evaluate(
-        """() => { window.courseResized = new Promise(done =>
-            addEventListener("resize", () => setTimeout(done, 320), { once: true })); }"""
-    )
     page.set_viewport_size({"width": width, "height": HEIGHT})
-    page.evaluate("() => window.courseResized")
+    page.wait_for_timeout(400)
+    with suppress(TimeoutError):
+        page.wait_for_function(
+            """() => [...document.querySelectorAll("pre, .cell_output > .output")].every(
+                e => e.tabIndex === 0 || e.scrollWidth <= e.clientWidth)""",
+            timeout=PATIENCE // 2,
+        )
 
 
 def photograph(page, path):
