@@ -30,7 +30,7 @@ from course_lib.arms import (
     spread,
     verdict_of,
 )
-from course_lib.display import say, scrolling, show_html, true_minus
+from course_lib.display import say, scrolling, show_html, takeaway, true_minus
 from course_lib.intervals import (
     Interval,
     bootstrap_ratio_of_medians,
@@ -42,7 +42,7 @@ from course_lib.verdicts import MARKS, OUTCOMES
 __all__ = [
     "Arm", "Claim", "Condition", "Interval", "bootstrap_ratio_of_medians", "condition",
     "fingerprint", "level_of", "needed_n", "on_trial", "record", "say", "share_held",
-    "share_interval", "spread", "t_interval", "verdict_of",
+    "share_interval", "spread", "t_interval", "takeaway", "verdict_of",
 ]  # fmt: skip
 
 
