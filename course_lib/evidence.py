@@ -17,7 +17,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from course_lib import bets, verdicts
+from course_lib import bets, strips, verdicts
 from course_lib.arms import (
     Arm,
     Condition,
@@ -170,24 +170,15 @@ def record(
         "protocol": {"hash": fingerprint(protocol), "date": date},
         "platform": f"{platform.system()} {platform.machine()}, torch {version('torch')}",
     }
-    heads = ("arm", "condition", "estimate", "interval", "needed", "outcome")
-    table = _table(heads, map(_arm_rows, arms), label=f"Arms of {claim.id}")
     said = f"{verdict}, {budget}" if budget else verdict
-    basis = _basis(arms, finding, meaning, precondition)
-    paragraphs = "".join(f"<p>{escape(text)}</p>" for text in basis)
+    basis = _basis(arms, meaning, precondition)
     bet = bets.PLACED.get(claim.id)
     yours = f"Your bet: {bets.in_words(bet, verdict)}" if bet else ""
-    shown_bet = f"<p class='bet-yours'>{yours}</p>" if bet else ""
     told_bet = f"{yours}\n" if bet else ""
     show_html(
-        f"<div class='claim verdict-{verdict.replace(' ', '-')}' id='claim-{escape(claim.id)}' "
-        f"data-bet='{escape(claim.id)}' data-verdict='{verdict}'>"
-        f"<p><strong>{escape(claim.id)}. {escape(claim.claim)}.</strong> "
-        f"<span class='bet-result'>Verdict: <strong>{MARKS[verdict]} {escape(said)}</strong>. "
-        f"{escape(reason)}</span></p><div class='bet-cover-here'></div>{shown_bet}"
-        f"<div class='bet-result'>{paragraphs}{table}</div></div>",
+        _card(claim, arms, entry, said, basis, yours),
         f"{claim.id}. {claim.claim}. Verdict: {said}. {reason}\n{told_bet}"
-        + "".join(f"{text}\n" for text in basis)
+        + "".join(f"{text}\n" for text in (finding, basis) if text)
         + "\n".join(f"  {arm.name}: {c}" for arm in arms for c in arm.conditions),
         metadata={"claim": entry},
     )
@@ -221,10 +212,8 @@ def _reason(arms: Sequence[Arm], verdict: str) -> str:
     return " ".join(parts)
 
 
-def _basis(
-    arms: Sequence[Arm], finding: str | None, meaning: str | None, precondition: bool
-) -> list[str]:
-    """Say what a verdict rests on: what was found, and how many arms say so, and how clearly."""
+def _basis(arms: Sequence[Arm], meaning: str | None, precondition: bool) -> str:
+    """Say what a verdict rests on: how many arms say so, and how clearly."""
     tally = verdicts.counts(arm.outcome for arm in arms if arm.primary)
     parts = [f"Arms: {tally}." if precondition else f"Arms, without what is presupposed: {tally}."]
     nearest = closest(arms) if precondition else None
@@ -235,7 +224,29 @@ def _basis(
         parts.append(f"The closest decision, {arm.name}, was by {amount}.")
         if meaning:
             parts.append(f"{meaning}.")
-    return ([finding] if finding else []) + [" ".join(parts)]
+    return " ".join(parts)
+
+
+def _card(claim: Claim, arms: Sequence[Arm], entry: dict, said: str, basis: str, yours: str) -> str:
+    """Return the verdict as HTML: word, finding and intervals; all numbers are folded."""
+    verdict, finding = entry["verdict"], entry["finding"]
+    follows = f"<p>It tries {escape(claim.follows)} again.</p>" if claim.follows else ""
+    heads = ("arm", "condition", "estimate", "interval", "needed", "outcome")
+    table = _table(heads, map(_arm_rows, arms), label=f"Arms of {claim.id}")
+    primary = [arm for arm in entry["arms"] if arm["primary"]]
+    return (
+        f"<div class='claim verdict-{verdict.replace(' ', '-')}' id='claim-{escape(claim.id)}' "
+        f"data-bet='{escape(claim.id)}' data-verdict='{verdict}'>"
+        f"<p><strong>{escape(claim.id)}. {escape(claim.claim)}.</strong> "
+        f"<span class='bet-result'>Verdict: <strong>{MARKS[verdict]} {escape(said)}</strong>."
+        f"</span></p>{follows}<div class='bet-cover-here'></div>"
+        + (f"<p class='bet-yours'>{yours}</p>" if yours else "")
+        + "<div class='bet-result'>"
+        + (f"<p>{escape(finding)}</p>" if finding else "")
+        + f"{strips.forest(primary)}<p>{escape(basis)}</p>"
+        f"<details class='course-folded'><summary>Every number of {escape(claim.id)}</summary>"
+        f"<p>{escape(entry['reason'])}</p>{table}</details></div></div>"
+    )
 
 
 def _check_primary(primary: Sequence[Arm]) -> None:

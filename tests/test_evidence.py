@@ -808,3 +808,31 @@ def test_each_claim_of_a_chapter_says_what_was_found():
     assert len(found) == 27
     assert [name for name, words in found.items() if "finding" not in words] == []
     assert {name for name, words in found.items() if "budget" in words} >= {"W1", "T1", "A1"}
+
+
+# --- Takeaways ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a net of 64-300-100-10 loses −2.8 pp", ["64-300-100-10", "−2.8"]),
+        ("W1 and `x = 3` and $y_2$ and [3 nets](a2)", []),
+        ("1,797 scans, 90%, x86", ["1,797", "90"]),
+    ],
+)
+def test_numbers_of_a_text(text, found):
+    assert course_display.numbers(text) == found
+
+
+def test_a_takeaway_is_bold_and_takes_two_numbers_at_most(monkeypatch):
+    said = []
+    monkeypatch.setattr(course_display, "say", said.append)
+    evidence.takeaway("At 90% it loses -2.8 pp. ", " Look at the left panel.")
+    assert said == ["**At 90% it loses -2.8 pp.** Look at the left panel."]
+    with pytest.raises(ValueError, match=r"at most 2 numbers; got \['1', '2', '3'\]"):
+        evidence.takeaway("From 1 to 2 in 3 steps.")
+    with pytest.raises(ValueError, match="look takes at most 4"):
+        evidence.takeaway("It falls.", "1, 2, 3, 4, 5.")
+    with pytest.raises(ValueError, match="says nothing|is empty"):
+        evidence.takeaway("  ")

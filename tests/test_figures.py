@@ -366,3 +366,85 @@ def test_bad_input(call, message):
 
 def test_no_global_generator_is_touched(global_generators, shown):
     figures.show(busy_figure(), caption="a", alt="b")
+
+
+# --- What chapters draw again and again -----------------------------------------------------------
+
+
+def by_seed():
+    """Two groups with means 2 and 5 at "b", which comes before "a"; five seeds."""
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=5)
+    rows = [
+        {"seed": s, "at": at, "x": x, "group": g, "y": shift + 3 * x + noise[s] - noise.mean()}
+        for s in range(5)
+        for at, x in (("b", 0.0), ("a", 1.0))
+        for g, shift in (("low", 2.0), ("high", 5.0))
+    ]
+    return pd.DataFrame(rows), noise
+
+
+def test_dots_stand_on_the_means_with_their_intervals_in_the_order_of_the_table():
+    table, noise = by_seed()
+    fig, (ax,) = figures.panels(1)
+    figures.dots(ax, table, x="at", y="y", by="group")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["b", "a"]
+    marks = {line.get_label(): line for line in ax.lines if line.get_linestyle() == "None"}
+    np.testing.assert_allclose(marks["low"].get_ydata(), [2.0, 5.0])
+    np.testing.assert_allclose(marks["high"].get_ydata(), [5.0, 8.0])
+    half = t_interval(noise.tolist()).high - noise.mean()
+    whisker = next(line for line in ax.lines if line.get_linestyle() == "-")
+    np.testing.assert_allclose(whisker.get_ydata(), [2.0 - half, 2.0 + half])
+    places = [marks[name].get_xdata()[0] for name in ("low", "high")]
+    assert places[0] < 0 < places[1]
+    assert marks["low"].get_marker() != marks["high"].get_marker()
+    plt.close(fig)
+
+
+def test_curves_are_one_band_for_each_group():
+    table, _ = by_seed()
+    fig, (ax,) = figures.panels(1)
+    figures.curves(ax, table, x="x", y="y", by="group")
+    low, high = ax.lines
+    assert (low.get_label(), high.get_label()) == ("low", "high")
+    np.testing.assert_allclose(high.get_ydata(), [5.0, 8.0])
+    assert len(ax.collections) == 2
+    assert low.get_linestyle() != high.get_linestyle()
+    plt.close(fig)
+
+
+def test_means_are_shown_with_their_intervals(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "course_lib.figures.showing.show_html", lambda html, text: shown.append((html, text))
+    )
+    table, noise = by_seed()
+    half = t_interval(noise.tolist()).high - noise.mean()
+    said = {"by": ["at", "group"], "values": {"y": "score"}, "caption": "Means, 5 seeds"}
+    figures.means(table, **said, decimals=1, folded=True)
+    html, text = shown[0]
+    assert f"2.0 [{2 - half:.1f}, {2 + half:.1f}]" in text
+    assert html.startswith('<details class="course-folded"><summary>Means, 5 seeds</summary>')
+    with pytest.raises(ValueError, match="lacks .'mass'"):
+        figures.means(table, **{**said, "values": ["mass"]})
+    with pytest.raises(ValueError, match="no rows"):
+        figures.dots(None, table[:0], x="at", y="y")
+
+
+def test_a_grid_fills_what_is_not_zero_with_the_first_row_on_top():
+    fig, ax = figures.schematic()
+    figures.grid(ax, np.array([[0, 2, 0], [-1.5, 0, 0]]), at=(1, 5), size=2, values=True)
+    filled = [patch.get_xy() for patch in ax.patches if patch.get_fill()]
+    assert filled == [(3, 3), (1, 1)]
+    assert [text.get_text() for text in ax.texts] == ["0", "2", "0", "−1.5", "0", "0"]
+    with pytest.raises(ValueError, match=r"shape \(3,\)"):
+        figures.grid(ax, np.zeros(3))
+    plt.close(fig)
+
+
+def test_an_arrow_is_inside_the_limits_of_its_drawing():
+    fig, ax = figures.schematic()
+    figures.arrow(ax, (0, 0), (3, -4), label="w")
+    assert ax.dataLim.bounds == (0, -4, 3, 4)
+    assert ax.texts[0].get_text() == "w"
+    plt.close(fig)

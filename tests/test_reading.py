@@ -22,14 +22,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from test_site import CLAIM, FIGURE, Book, record
 
 import address  # tools/ is on the path: see pyproject.toml
-from course_lib import figures, verdicts
+from course_lib import figures, strips, verdicts
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "book" / "_ext"))
 
 import course_address  # noqa: E402
 import course_chapter  # noqa: E402
-import course_forest  # noqa: E402
 import course_ledger  # noqa: E402
 import course_links  # noqa: E402
 
@@ -81,17 +80,17 @@ def drawn(picture):
 @given(conditions(), conditions())
 def test_a_picture_shows_the_numbers(condition, other):
     """The axis read backwards gives the numbers; the interval and the shaded side the outcome."""
-    axis = course_forest.Axis([condition, other])
+    axis = strips.Axis([condition, other])
     outcome = condition["outcome"]
-    seen = drawn(course_forest.picture(axis, condition))
+    seen = drawn(strips.picture(axis, condition))
     assert seen["label"].endswith(f": {outcome}")
 
     def number(percent):
-        share = (percent - course_forest.MARGIN) / (100 - 2 * course_forest.MARGIN)
+        share = (percent - strips.MARGIN) / (100 - 2 * strips.MARGIN)
         return math.sinh(axis.low + share * (axis.high - axis.low))
 
     given_numbers = [condition["low"], condition["high"], condition["estimate"]]
-    given_numbers += course_forest.limits(condition)
+    given_numbers += strips.limits(condition)
     places = [*seen["interval"], seen["estimate"], *seen["thresholds"]]
     step = 0.005 / 88 * (axis.high - axis.low)  # places have two decimals
     for value, place in zip(given_numbers, places, strict=True):
@@ -109,18 +108,18 @@ def test_a_picture_shows_the_numbers(condition, other):
 
 @given(st.lists(conditions(), min_size=1, max_size=6))
 def test_labels_of_an_axis_have_room_and_stand_in_order(found):
-    axis = course_forest.Axis(found)
+    axis = strips.Axis(found)
     labels = axis.labels()
     places = [axis.at(label) for label in labels]
     assert labels
     assert all(0 <= place <= 100 for place in places)
-    assert all(b - a >= course_forest.GAP - 1e-9 for a, b in zip(places, places[1:], strict=False))
+    assert all(b - a >= strips.GAP - 1e-9 for a, b in zip(places, places[1:], strict=False))
     assert set(labels) & set(axis.thresholds)
 
 
 def test_a_picture_says_in_words_what_it_shows():
     condition = CLAIM["arms"][1]["conditions"][1]
-    seen = drawn(course_forest.picture(course_forest.Axis([condition]), condition))
+    seen = drawn(strips.picture(strips.Axis([condition]), condition))
     assert seen["label"] == (
         "pruned − random: 3.25 pp, interval from 2.50 to 4.00, "
         "to be > 0 pp (fails below 0.5 pp): holds"
@@ -133,7 +132,7 @@ def test_what_has_no_number_is_not_drawn():
         **CLAIM["arms"][1]["conditions"][0],
         **{"estimate": None, "low": None, "high": None, "outcome": "undecided"},
     }
-    picture = course_forest.picture(course_forest.Axis([empty]), empty)
+    picture = strips.picture(strips.Axis([empty]), empty)
     assert 'aria-label="pruned − dense: no number, to be ≥ −1 pp: undecided"' in picture
     assert not re.search('class="interval"|<path', picture)
 
@@ -141,7 +140,7 @@ def test_what_has_no_number_is_not_drawn():
 def test_each_unit_has_an_axis():
     first, second = CLAIM["arms"][1]["conditions"]
     arm = {**CLAIM["arms"][1], "conditions": [first, {**second, "unit": "bytes"}]}
-    found = BeautifulSoup(course_forest.forest([arm]), "html.parser").select(".forest")
+    found = BeautifulSoup(strips.forest([arm]), "html.parser").select(".forest")
     assert [forest.select_one(".forest-scale .forest-name").get_text() for forest in found] == [
         "pruned − dense (pp)",
         "pruned − random (bytes)",
@@ -223,8 +222,8 @@ def test_colours_and_marks_are_those_of_the_figures():
     style = (ROOT / "book/static/reading.css").read_text(encoding="utf-8")
     for outcome, number in {"holds": 2, "fails": 1, "undecided": 5}.items():  # as figures.forest
         [colour] = re.findall(rf"^\.forest-{outcome} {{\n  --outcome: (\S+);", style, re.MULTILINE)
-        assert colour == figures.PALETTE[number].lower()
-    assert len(set(course_forest.SHAPES.values())) == 3
+        assert colour == strips.COLOURS[outcome] == figures.PALETTE[number].lower()
+    assert len(set(strips.SHAPES.values())) == 3
 
 
 # --- A chapter's numbers --------------------------------------------------------------------------
@@ -394,7 +393,7 @@ def test_the_numbers_of_the_table_are_those_of_claims_json(plain):
     items = row.select(".forest li")
     assert [item["class"] for item in items] == [["forest-fails"], ["forest-holds"]]
     for item, condition in zip(items, arm["conditions"], strict=True):
-        estimate, low, high = course_forest.shown(
+        estimate, low, high = strips.shown(
             condition["estimate"], condition["low"], condition["high"]
         )
         label = item.svg["aria-label"]

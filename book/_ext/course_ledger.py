@@ -23,7 +23,7 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-from course_forest import basis, numbers, summary_table, verdict_badge
+from course_forest import basis, summary_table, verdict_badge
 from course_links import entry_link, known_papers, parts, title
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -33,6 +33,7 @@ from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from course_lib.strips import numbers
 from course_lib.verdicts import MARKS, MAX_PRIMARY, SCHEMA
 
 logger = logging.getLogger(__name__)

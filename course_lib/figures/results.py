@@ -46,9 +46,7 @@ def mean_band(
     )
 
 
-def curves(
-    ax: Axes, table: pd.DataFrame, *, x: str, y: str, by: str, level: float = 0.95
-) -> None:
+def curves(ax: Axes, table: pd.DataFrame, *, x: str, y: str, by: str, level: float = 0.95) -> None:
     """Draw a curve with its band for each value of the column `by`, in the order of the table.
 
     Args:

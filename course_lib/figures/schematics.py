@@ -85,8 +85,9 @@ def grid(
     left, top = at
     for (row, column), value in np.ndenumerate(matrix):
         corner = left + column * size, top - (row + 1) * size
-        filled = dict(facecolor=PALETTE[style % 6], alpha=0.35) if value else dict(fill=False)
-        ax.add_patch(Rectangle(corner, size, size, lw=0, **filled))
+        if value:
+            filled = {"facecolor": PALETTE[style % 6], "alpha": 0.35}
+            ax.add_patch(Rectangle(corner, size, size, lw=0, **filled))
         ax.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=INK, lw=0.8))
         if values:
             place = corner[0] + size / 2, corner[1] + size / 2
