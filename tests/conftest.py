@@ -55,6 +55,12 @@ def needed():
 
 def pytest_terminal_summary(terminalreporter):
     """Say at the end, so that nobody takes a green run for more than it was."""
+    passed, failed = (terminalreporter.getreports(kind) for kind in ("passed", "failed"))
+    properties = [pair for report in [*passed, *failed] for pair in report.user_properties]
+    if figures := sorted({text for name, text in properties if name == "reading"}):
+        terminalreporter.section("How the chapters read, in screens of 800 pixels")
+        for line in figures:
+            terminalreporter.write_line(line)
     found = []
     for report in terminalreporter.getreports("skipped"):
         # (file, line, "Skipped: ..."); it is the same where the test ran in another process.

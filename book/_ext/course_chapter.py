@@ -3,6 +3,7 @@
 * Below the title: minutes to read, estimated from the text; seconds to run, as the last execution
   took them; the claims on trial. The notebook's own card has rough words for the first two, for
   readers in Colab; the site leaves those rows out, so that a page says one thing.
+  Below it a switch for how much code the page shows.
 * At the end: how to report a mistake (if the repository's address is known), how to cite (from
   `CITATION.cff`), the versions that the chapter ran with (from the output of its setup cell), and
   how to print it.
@@ -209,6 +210,14 @@ def report_link(app, page):
     )
 
 
+# The script shows it: without one, code is as its author left it.
+CODE_SWITCH = """
+<form class="code-switch" hidden><fieldset><legend>Code</legend>
+<label><input type="radio" name="code" value="ideas" checked> the ideas</label>
+<label><input type="radio" name="code" value="all"> all</label>
+<label><input type="radio" name="code" value="none"> none</label>
+</fieldset></form>"""
+
 # The script shows it: without one, a reader prints by the browser's menu, without the answers.
 PRINT = """
 <form class="course-print" aria-labelledby="print-this-chapter" hidden>
@@ -242,9 +251,12 @@ def frame(app, page, template, context, doctree):
     if doctree is None or not CHAPTER.fullmatch(page) or page not in store(app.env):
         return
     body = context["body"]
-    body = body.replace("</h1>", f"</h1>\n{card(app, page)}", 1) + last_lines(app, page)
+    body = body.replace("</h1>", f"</h1>\n{card(app, page)}{CODE_SWITCH}", 1) + last_lines(
+        app, page
+    )
     # Docutils leaves HTML as an author wrote it; for paper it must be known what gives answers.
     context["body"] = SOLUTION.sub(r'<details class="course-solution">\1', body)
+    app.add_js_file("chapter.js", loading_method="defer")
     app.add_js_file("print.js", loading_method="defer")
 
 
