@@ -123,6 +123,7 @@ def record(
     finding: str | None = None,
     budget: str | None = None,
     meaning: str | None = None,
+    ledger: bool = True,
 ) -> str:
     """Display a claim's verdict, enter it in the ledger, and return it.
 
@@ -139,6 +140,7 @@ def record(
         finding: what was found, in one plain sentence.
         budget: what the training was given, such as "at 300 + 300 steps".
         meaning: what the unit is to a person, such as "1 pp is 1.8 test images".
+        ledger: False where a claim is played again beside its own chapter; the card is the same.
 
     Raises:
         ValueError: as `verdict_of` and `fingerprint`, or if there are fewer than 5 different
@@ -180,7 +182,7 @@ def record(
         f"{claim.id}. {claim.claim}. Verdict: {said}. {reason}\n{told_bet}"
         + "".join(f"{text}\n" for text in (finding, basis) if text)
         + "\n".join(f"  {arm.name}: {c}" for arm in arms for c in arm.conditions),
-        metadata={"claim": entry},
+        metadata={"claim": entry} if ledger else None,
     )
     return verdict
 

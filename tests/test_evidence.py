@@ -492,6 +492,16 @@ def contract(shown):
     return entry
 
 
+def test_a_claim_that_is_played_again_shows_its_card_and_enters_no_ledger(shown):
+    arms = trial()
+    evidence.record(CLAIM, arms, seeds=range(8), protocol=Protocol())
+    evidence.record(CLAIM, arms, seeds=range(8), protocol=Protocol(), ledger=False)
+    (first, kept), (again, none) = shown
+    assert first == again
+    assert "claim" in kept
+    assert none is None
+
+
 def test_the_metadata_of_record_is_the_ledgers_contract(shown):
     arms = trial(["holds", "undecided"])
     level = evidence.level_of(2)

@@ -1,5 +1,6 @@
 """The exercises: every check fails the wrong answers, by their names, and passes the right ones."""
 
+import ast
 import copy
 import importlib.util
 import json
@@ -646,3 +647,23 @@ def test_the_table_is_a_file_that_a_program_can_read():
     counts |= {"mutants_total", "mutants_killed", "equivalent"}
     for row in rows:
         assert {type(row[name]) for name in counts} == {int}
+
+
+def test_no_line_of_a_stub_is_cut_on_a_laptop_and_no_word_is_lost():
+    for topic in exercise.TOPICS:
+        for one in exercise._of(topic):
+            stub, solution = one.stub(), one.solution()
+            assert max(map(len, f"{one.imports()}\n{stub}".splitlines())) <= exercise.LINE, one.id
+            told = [ast.get_docstring(ast.parse(text).body[0]).split() for text in (stub, solution)]
+            assert told[0] == told[1], one.id
+
+
+def test_an_argument_that_is_told_in_one_long_line_goes_on_below_itself():
+    long = "word " * 16 + "end."
+    lines = ["def f(a, b):", f'    """{long}', "", f"    a: {long}", f"    b: {long}", '    """']
+    narrow = exercise._narrowed(lines).splitlines()
+    assert max(map(len, narrow)) <= exercise.LINE
+    assert [line for line in narrow if line.startswith("    a: ")]
+    after_a = narrow[[line[:6] for line in narrow].index("    a:") + 1]
+    assert after_a.startswith("        ")
+    assert [line for line in narrow if line.startswith("    b: word")]

@@ -752,3 +752,33 @@ def test_random_scores_share_nothing_with_the_weights_of_the_same_seed(seed):
     score = torch.cat([s.flatten() for s in pruning.random(model, seed=seed).values()])
     both = torch.stack([score, weight, weight.abs()])
     assert torch.corrcoef(both)[0, 1:].abs().max() < 4 / len(score) ** 0.5
+
+
+# --- Shuffling ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["smallest", "random"])
+def test_a_shuffle_keeps_the_weights_of_each_layer_and_moves_a_share_of_them(which):
+    model = networks.mlp((7, 11, 5), seed=4)
+    before = {name: w.clone() for name, w in pruning.weights(model).items()}
+    pruning.shuffle(model, 0.4, seed=9, which=which)
+    for name, weight in pruning.weights(model).items():
+        old, new = before[name].flatten(), weight.flatten()
+        assert torch.equal(old.sort().values, new.sort().values)
+        moved = old != new
+        assert 0 < moved.sum() <= round(0.4 * len(old))
+        largest = old.abs() > old.abs().sort().values[round(0.4 * len(old)) - 1]
+        assert (moved & largest).any() == (which == "random")
+
+
+def test_the_seed_of_a_shuffle_draws_it():
+    def shuffled(seed, share=0.5):
+        model = networks.mlp((7, 11, 5), seed=4)
+        pruning.shuffle(model, share, seed=seed)
+        return torch.cat([w.flatten() for w in pruning.weights(model).values()])
+
+    assert torch.equal(shuffled(1), shuffled(1))
+    assert not torch.equal(shuffled(1), shuffled(2))
+    assert torch.equal(shuffled(1, share=0.0), shuffled(2, share=0.0))
+    with pytest.raises(ValueError, match='which is "smallest" or "random"; got \'largest\''):
+        pruning.shuffle(networks.mlp((7, 5), seed=4), 0.5, seed=0, which="largest")

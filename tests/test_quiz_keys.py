@@ -41,6 +41,13 @@ def uniform(*shape, low=0.0, seed=3):
     return low + torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
+def share_of_zeros():
+    weight = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    share = 100 * (weight == 0).float().mean().item()
+    not_above = 100 * (weight <= 0).float().mean().item()
+    return [share, round(not_above, 3), (weight == 0).sum().item()]
+
+
 def global_cut():
     scores = {"large": uniform(10, 10, low=5.0), "small": uniform(30, 30)}
     masks = pruning.global_mask(scores, 0.9)
@@ -431,6 +438,7 @@ def longer():
 
 
 KEYS = {
+    "00_start": {"share-of-zeros": share_of_zeros},
     "01_pruning": {
         "global-cut": global_cut,
         "csr-bytes": csr_bytes,

@@ -7,6 +7,7 @@ the solution. The stub is the reference without its body, the solution is the re
 import ast
 import importlib
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +20,12 @@ from course_lib.exercises.comparing import Case, Wrong, compare
 from course_lib.exercises.report import Report
 
 # Modules beside this one; an exercise "pruning.global_mask" stands in `pruning`.
-TOPICS = ("pruning", "tickets", "superposition", "autoencoders", "probes")
+TOPICS = ("reading", "pruning", "tickets", "superposition", "autoencoders", "probes")
+
+
+LINE = 76  # characters of code that a page shows at once on a laptop
+QUOTES = '"""'
+ENTRY = re.compile(r"\s*\w+(, \w+)*: ")  # what an argument is
 
 
 @dataclass(frozen=True)
@@ -106,10 +112,10 @@ class Exercise:
         return "\n\n".join("\n".join(lines) for lines in found.values() if lines)
 
     def stub(self) -> str:
-        """Return the source of the function without its body."""
+        """Return the source of the function without its body, no line cut on a laptop's page."""
         tree = ast.parse(self.solution()).body[0]
         lines = self.solution().splitlines()
-        head = "\n".join(lines[: tree.body[0].end_lineno])  # up to the end of the docstring
+        head = _narrowed(lines[: tree.body[0].end_lineno])  # up to the end of the docstring
         return f"{head}\n    raise NotImplementedError  # your code, in place of this line"
 
     def solution(self) -> str:
@@ -119,6 +125,41 @@ class Exercise:
     def call(self) -> str:
         """Return the line that checks the learner's function."""
         return f'exercises.check("{self.id}", {self.name})'
+
+
+def _narrowed(lines: Sequence[str]) -> str:
+    """Return lines of a docstring with those that are too long for a page broken.
+
+    What follows on a line of the same entry, which is indented deeper or stands in the same
+    paragraph, moves on with it.
+    """
+    done: list[str] = []
+    left = list(lines)
+    while left:
+        line = left.pop(0)
+        if len(line) <= LINE:
+            done.append(line)
+            continue
+        indent, entry = _depth(line), ENTRY.match(line)
+        below = left[0] if left else ""
+        deeper = bool(below.strip()) and _depth(below) > indent
+        goes_on = deeper or not (entry or ENTRY.match(below)) and _depth(below) == indent
+        goes_on = goes_on and bool(below.strip()) and not below.lstrip().startswith(QUOTES)
+        onward = _depth(below) if goes_on else indent + 4 * bool(entry)
+        first, *rest = textwrap.wrap(
+            line, LINE, subsequent_indent=" " * onward, break_on_hyphens=False
+        )
+        done.append(first)
+        moved = " ".join(part.strip() for part in rest)
+        if goes_on:
+            left[0] = " " * onward + f"{moved} {below.lstrip()}"
+        else:
+            left.insert(0, " " * onward + moved)
+    return "\n".join(done)
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def find(exercise_id: str) -> Exercise:

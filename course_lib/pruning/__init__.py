@@ -12,6 +12,7 @@ from course_lib.pruning.masked import Masked, apply, density, masks, prune, remo
 from course_lib.pruning.rules import each, global_mask, layerwise_mask
 from course_lib.pruning.schedules import cubic_sparsity, gradual, iterative_sparsities
 from course_lib.pruning.scores import magnitude, random, snip, synflow, taylor, weights
+from course_lib.pruning.shuffling import shuffle
 from course_lib.pruning.structured import n_m_mask, units
 
 __all__ = [  # in the order of the API page
@@ -31,6 +32,8 @@ __all__ = [  # in the order of the API page
     "each",
     "units",
     "n_m_mask",
+    # a control: the same weights in other places
+    "shuffle",
     # masked networks
     "Masked",
     "apply",

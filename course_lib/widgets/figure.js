@@ -18,7 +18,7 @@ function plain(number, places = 2) {
 
 // The element that holds a whole figure.
 function frame(label) {
-  return element("div", { class: "moving-figure", role: "group", "aria-label": label });
+  return element("div", { class: "moving-figure widget-area", role: "group", "aria-label": label });
 }
 
 // A titled part of a figure.
