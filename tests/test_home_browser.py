@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "book" / "_ext"))
 
 import course_forest  # noqa: E402
+import course_moving  # noqa: E402
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 STATIC = ROOT / "book" / "static"
@@ -66,7 +67,8 @@ ROWS = [
 @pytest.fixture
 def table(browser, tmp_path):
     def open_table(scripts=True, **options):
-        html = course_forest.summary_table(ROWS)
+        html = f'<div class="claims">{course_forest.filter_form(ROWS)}'
+        html += f"{course_forest.summary_table(ROWS)}</div>"
         html += f'<script src="{(STATIC / "claims.js").as_uri()}" defer></script>'
         return show(browser, tmp_path / "t.html", html, java_script_enabled=scripts, **options)
 
@@ -242,3 +244,48 @@ def show_file(browser, path):
     page.goto(path.as_uri())
     assert sideways(page) <= 0
     return page
+
+
+# --- A chapter's moving figure on another page ----------------------------------------------------
+
+FIGURE = """
+function render({ model, el }) {
+  const button = el.appendChild(document.createElement("button"));
+  const draw = () => (button.textContent = `at ${model.get("level")} of ${model.get("state").max}`);
+  button.addEventListener("click", () => {
+    model.set("level", model.get("level") + 1);
+    model.save_changes();
+  });
+  model.on("change:level", draw);
+  draw();
+}
+
+export default { render };
+"""
+
+
+def with_figure(**changed):
+    """An executed notebook whose second output shows a widget, and its still the third."""
+    state = {"_esm": FIGURE, "_css": "button { color: red }", "still_id": "still-7", "level": 2}
+    state |= {"state": {"max": 9, "told": "</script><b>"}} | changed
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "m1"}}
+    still = {"text/html": '<figure class="course-figure" id="still-7"><div>still</div></figure>'}
+    outputs = [{"output_type": "stream", "text": "x"}, {"data": view}, {"data": still}]
+    widgets = {course_moving.MIME: {"state": {"m1": {"state": state}}}}
+    return {"metadata": {"widgets": widgets}, "cells": [{"outputs": []}, {"outputs": outputs}]}
+
+
+def test_a_figure_moves_on_a_page_without_the_widget_manager(browser, tmp_path):
+    html = course_moving.first_moving(with_figure())
+    page = show(browser, tmp_path / "moved.html", html)
+    button = page.get_by_role("button")
+    assert button.inner_text() == "at 2 of 9"
+    button.click()
+    assert button.inner_text() == "at 3 of 9"
+    assert page.locator("#still-7").count() == 1
+
+
+def test_what_is_no_figure_of_the_course_is_left_where_it_is():
+    assert course_moving.first_moving(with_figure(still_id="another")) == ""
+    assert course_moving.first_moving(with_figure(_esm="export default { draw };")) == ""
+    assert course_moving.first_moving({"metadata": {}, "cells": [{"outputs": []}]}) == ""

@@ -402,8 +402,8 @@ def test_the_numbers_of_the_table_are_those_of_claims_json(plain):
 
 
 @pytest.mark.slow
-def test_the_filter_is_only_where_the_table_is(plain):
-    form = page(plain, "book/home.html").select_one("form.claims-filter")
+def test_the_filter_is_the_ledgers(plain):
+    form = page(plain, "book/ledger.html").select_one(".claims > form.claims-filter")
     assert form.has_attr("hidden"), "without JavaScript it would do nothing"
     for control in form.select("select, input"):
         assert control.find_parent("label"), f"{control['name']} has no label"
@@ -413,7 +413,7 @@ def test_the_filter_is_only_where_the_table_is(plain):
         "01 · One",
     ]
     loaded = {name for name, html in plain.pages.items() if "claims.js" in html}
-    assert loaded == {"book/home.html"}
+    assert loaded == {"book/ledger.html"}
 
 
 @pytest.mark.slow

@@ -311,8 +311,14 @@ def chapter_entry(app, page, number, name, written):
         times.append(f"{in_seconds(facts['seconds'])} to run")
     title = app.env.titles[chapter].astext().partition(":")[2].strip()
     question = f"<br>{escape(title[:1].upper() + title[1:])}" if title else ""
+    # The chapter's first figure, as a thumbnail: its words are too small to be read here.
+    pictures = re.findall(r"<svg\b.*?</svg>", "".join(facts["figures"][:1]), re.DOTALL)
+    picture = (
+        f'<span class="map-picture" aria-hidden="true">{pictures[0]}</span>' if pictures else ""
+    )
     return (
-        f'<li><span class="map-number">{number} </span><a href="{escape(href)}">{escape(name)}</a>'
+        f'<li>{picture}<span class="map-number">{number} </span>'
+        f'<a href="{escape(href)}">{escape(name)}</a>'
         f'{question} <span class="course-note">{", ".join(times)}</span></li>'
     )
 

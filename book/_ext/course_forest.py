@@ -1,7 +1,7 @@
 """The table of verdicts: each claim as a row, the intervals of its primary arms drawn beside it.
 
 The drawing is that of a verdict's card, `course_lib.strips`.
-The table is complete without JavaScript; `claims.js` adds the filter, on pages that show the table.
+The filter is the ledger's, which is complete without JavaScript; `claims.js` shows it.
 """
 
 from html import escape
@@ -108,7 +108,7 @@ def summary_table(found):
     # Roles are spelled out: on a narrow screen the rows are no table to the style sheet.
     return f"""
 <div class="claims">
-{tally(found)}<div class="bets-bar"></div>{filter_form(found)}
+{tally(found)}<div class="bets-bar"></div>
 <table class="course-table claims-summary" role="table"><caption>A mark is the estimate of a primary
 arm: {legend}. The line is its interval, the upright stroke the threshold, and the shaded side the
 one where the claim would hold. Each claim has an axis of its own: even near zero, and by powers of

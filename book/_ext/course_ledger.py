@@ -10,8 +10,10 @@ Directives, for pages in `book/`:
 
 * `{claims-ledger}`: every claim with its criterion, arms and verdict;
 * `{claims-summary}`: a row a claim, with its intervals drawn (`course_forest`);
-* `{chapter-figure} notebooks/01_pruning`: a figure of a chapter, as its run drew it; the first, or
-  the one that the option `:number:` names.
+* `{claims-bets} W1 A5`: these claims, to bet on; without a script, their verdicts;
+* `{chapter-figure} notebooks/01_pruning`: the first figure of a chapter, as its run drew it;
+* `{moving-figure} notebooks/01_pruning`: the first figure of a chapter that moves, as its run left
+  it (`course_moving`).
 """
 
 import hashlib
@@ -23,10 +25,10 @@ from html import escape
 from pathlib import Path
 
 import nbformat
-from course_forest import basis, summary_table, verdict_badge
+from course_forest import basis, filter_form, summary_table, verdict_badge
 from course_links import entry_link, known_papers, parts, title
+from course_moving import first_moving
 from docutils import nodes
-from docutils.parsers.rst import directives
 from jsonschema import Draft202012Validator, validators
 from jupyter_cache import get_cache
 from myst_nb.sphinx_ import NbMetadataCollector
@@ -100,7 +102,7 @@ def in_sentences(error):
 
 
 def store(env):
-    """By notebook: {"claims": [...], "figures": [html, ...]}. Kept with Sphinx's environment."""
+    """By notebook: {"claims": [...], "figures": [html, ...], "moving": html}. Sphinx keeps it."""
     if not hasattr(env, "course_claims"):
         env.course_claims = {}
     return env.course_claims
@@ -140,7 +142,8 @@ def collect(app, doctree):
     if not str(env.doc2path(page)).endswith(".ipynb"):
         return
     claims, figures = [], []
-    for cell in executed(env, page)["cells"]:
+    notebook = executed(env, page)
+    for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             html = output.get("data", {}).get("text/html", "")
             html = html if isinstance(html, str) else "".join(html)
@@ -158,7 +161,7 @@ def collect(app, doctree):
                 )
             if not wrong:
                 claims.append(claim)
-    store(env)[page] = {"claims": claims, "figures": figures}
+    store(env)[page] = {"claims": claims, "figures": figures, "moving": first_moving(notebook)}
 
 
 def purge(app, env, page):
@@ -228,14 +231,21 @@ class ShowClaims(SphinxDirective):
         return [placeholder(show=self.name)]
 
 
-class ChapterFigure(SphinxDirective):
+class ClaimsBets(SphinxDirective):
     required_arguments = 1
-    option_spec = {"number": directives.positive_int}
+    final_argument_whitespace = True
 
     def run(self):
         pages_with_claims(self.env).add(self.env.docname)
-        number = self.options.get("number", 1)
-        return [placeholder(show=self.name, chapter=self.arguments[0], number=number)]
+        return [placeholder(show=self.name, ids=self.arguments[0].split())]
+
+
+class ChapterFigure(SphinxDirective):
+    required_arguments = 1
+
+    def run(self):
+        pages_with_claims(self.env).add(self.env.docname)
+        return [placeholder(show=self.name, chapter=self.arguments[0])]
 
 
 def arm_rows(arm):
@@ -285,7 +295,8 @@ def with_papers(app, page, source):
     return re.sub(r"\b\d{4}\.\d{5}\b", link, escape(source))
 
 
-def ledger_entry(claim, href, source):
+def ledger_entry(row, source):
+    claim, href = row["claim"], row["href"]
     safe = {key: escape(claim[key]) for key in ("id", "claim", "criterion", "reason")}
     ran = "run live by the chapter" if claim["run"] == "live" else "from a stored long run"
     kind = claim["verdict"].replace(" ", "-")
@@ -298,7 +309,8 @@ def ledger_entry(claim, href, source):
 {arm_table(others, f"Exploratory arms of {claim['id']}")}</details>"""
     return f"""
 <section class="ledger-entry verdict-{kind}" aria-labelledby="ledger-{safe["id"]}"
-data-bet="{safe["id"]}" data-verdict="{claim["verdict"]}">
+data-bet="{safe["id"]}" data-verdict="{claim["verdict"]}" data-chapter="{escape(row["page"])}"
+data-part="part {escape(row["part"])}">
 <h2 id="ledger-{safe["id"]}"><a href="{escape(href)}">{safe["id"]}</a> {safe["claim"]}</h2>
 <div class="bet-cover-here"></div>
 <div class="bet-result"><p>{verdict_badge(claim["verdict"])} {basis(claim)}</p>
@@ -334,33 +346,54 @@ def fill(app, doctree, page):
         for notebook, claim in in_order(app.env)
     ]
     for spot in spots:
-        if spot["show"] == "chapter-figure":
-            html = chapter_figure(app, spot["chapter"], spot["number"], page)
+        if spot["show"] in ("chapter-figure", "moving-figure"):
+            html = chapter_figure(app, spot["chapter"], spot["show"] == "moving-figure", page)
         elif not found:
             html = NO_CLAIM
         elif spot["show"] == "claims-summary":
             html = summary_table(found)
+        elif spot["show"] == "claims-bets":
+            html = claims_to_bet_on(found, spot["ids"], page)
         else:
-            html = '<div class="bets-bar" data-calibration></div>' + "".join(
-                ledger_entry(
-                    row["claim"], row["href"], with_papers(app, page, row["claim"]["source"])
-                )
-                for row in found
+            entries = (
+                ledger_entry(row, with_papers(app, page, row["claim"]["source"])) for row in found
+            )
+            html = (
+                '<div class="claims"><div class="bets-bar" data-calibration></div>'
+                f"{filter_form(found)}{''.join(entries)}</div>"
             )
         spot.replace_self(nodes.raw("", html, format="html"))
 
 
-def chapter_figure(app, chapter, number, page):
+def chapter_figure(app, chapter, moving, page):
     if chapter not in store(app.env):
         logger.warning("[ledger] there is no chapter %s", chapter, location=page, type="ledger")
         return ""
-    figures = store(app.env)[chapter]["figures"]
-    if len(figures) < number:  # a chapter is built before it has its figures, too
-        logger.info("[ledger] %s: %s has no figure %d to show yet", page, chapter, number)
+    found = store(app.env)[chapter]
+    figure = found["moving"] if moving else "".join(found["figures"][:1])
+    if not figure:  # a chapter is built before it has its figures, too
+        logger.info("[ledger] %s: %s has no such figure to show yet", page, chapter)
         return ""
     href = escape(app.builder.get_relative_uri(page, chapter))
     name = escape(app.env.titles[chapter].astext())
-    return f'{figures[number - 1]}\n<p class="course-note">From <a href="{href}">{name}</a></p>'
+    return f'{figure}\n<p class="course-note">From <a href="{href}">{name}</a></p>'
+
+
+def claims_to_bet_on(found, ids, page):
+    """The claims of these ids, each with its verdict, which the script covers until one bets."""
+    known = {row["claim"]["id"]: row for row in found}
+    for name in sorted(set(ids) - set(known)):
+        logger.warning("[ledger] there is no claim %s", name, location=page, type="ledger")
+    entries = []
+    for row in (known[name] for name in ids if name in known):
+        claim, name = row["claim"], escape(row["claim"]["id"])
+        entries.append(f"""
+<section class="home-claim" data-bet="{name}" data-verdict="{claim["verdict"]}"
+data-claim="{escape(claim["claim"])}" aria-label="Claim {name}">
+<p><strong>{escape(claim["claim"])}.</strong></p><div class="bet-cover-here"></div>
+<div class="bet-result"><p>{verdict_badge(claim["verdict"])} {basis(claim)}
+<a href="{escape(row["href"])}">The cell that made this verdict</a></p></div></section>""")
+    return f'<div class="home-claims">{"".join(entries)}</div>'
 
 
 # --- Files for programs ---------------------------------------------------------------------
@@ -390,7 +423,9 @@ def setup(app):
     app.add_node(placeholder)
     app.add_directive("claims-ledger", ShowClaims)
     app.add_directive("claims-summary", ShowClaims)
+    app.add_directive("claims-bets", ClaimsBets)
     app.add_directive("chapter-figure", ChapterFigure)
+    app.add_directive("moving-figure", ChapterFigure)
     app.connect("source-read", keep_source, priority=900)  # after every change to the source
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", purge)
@@ -399,4 +434,4 @@ def setup(app):
     app.connect("env-check-consistency", check_duplicates)
     app.connect("doctree-resolved", fill)
     app.connect("build-finished", write_json)
-    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 2}
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 3}

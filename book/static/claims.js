@@ -1,7 +1,7 @@
-// The filter above the table of verdicts. Without this script the table is simply complete.
+// The filter above the ledger. Without this script the ledger is simply complete.
 
 for (const form of document.querySelectorAll("form.claims-filter")) {
-  const rows = [...form.parentElement.querySelectorAll("tbody tr")];
+  const rows = [...form.parentElement.querySelectorAll("[data-chapter]")];
   const { verdict, chapter, words } = form.elements;
   const isCovered = (row) => row.classList.contains("bet-is-covered"); // covers.js
 
