@@ -448,3 +448,11 @@ def test_an_arrow_is_inside_the_limits_of_its_drawing():
     assert ax.dataLim.bounds == (0, -4, 3, 4)
     assert ax.texts[0].get_text() == "w"
     plt.close(fig)
+
+
+@pytest.mark.parametrize(
+    "rows", [{"": ["a", "b"], "x": [1, 2]}, {"what": ["", " "], "x": [1, 2]}, {"x": [1], " ": [2]}]
+)
+def test_a_table_has_no_column_that_says_nothing(rows):
+    with pytest.raises(ValueError, match="columns have headings"):
+        figures.table(pd.DataFrame(rows), caption="What the numbers are")

@@ -85,10 +85,17 @@ def table(rows: pd.DataFrame, *, caption: str, decimals: int = 2, folded: bool =
         folded: whether the reader sees only the caption until a click; for long tables.
 
     Raises:
-        ValueError: if the caption is empty.
+        ValueError: if the caption is empty, or a column has no heading or, in its first column, no
+            word at all.
     """
     if not caption.strip():
         raise ValueError("a table needs a caption that says what its numbers are")
+    first = rows.iloc[:, 0].astype(str).str.strip() if rows.shape[1] else []
+    if any(not str(name).strip() for name in rows.columns) or (len(first) and not any(first)):
+        raise ValueError(
+            f"a table's columns have headings and its rows begin with a word; got the columns "
+            f"{list(rows.columns)} and rows that begin with {list(first)[:3]}"
+        )
     markup = table_markup(rows, caption=caption, decimals=decimals)
     if folded:
         summary = f"<summary>{html.escape(caption)}</summary>"
