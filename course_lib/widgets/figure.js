@@ -42,6 +42,14 @@ function ticksUpTo(end) {
   return Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step);
 }
 
+// Round numbers in a range, about five of them.
+function ticksBetween(from, to) {
+  const power = 10 ** Math.floor(Math.log10(to - from));
+  const step = [0.1, 0.2, 0.5, 1, 2].map((part) => part * power).find((s) => (to - from) / s < 6);
+  const first = Math.ceil(from / step);
+  return Array.from({ length: Math.floor(to / step) - first + 1 }, (_, i) => (first + i) * step);
+}
+
 // A plot of fixed inner size that scales with its column. `x` and `y` are [low, high, ticks].
 // `format` and `formatX` write a tick's value.
 function plot(panel, options) {
