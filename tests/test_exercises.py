@@ -24,6 +24,7 @@ import mutants
 import notebooks
 from course_lib import (
     autoencoders,
+    costs,
     data,
     evidence,
     exercises,
@@ -199,6 +200,35 @@ def test_the_break_even_density_is_that_of_real_matrices():
             sizes.append(csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes)
         assert sizes[0] <= dense.nbytes < sizes[1]
     assert reference(50, 2, 1) == 0.0
+
+
+def test_products_bytes_and_cuts_are_those_of_the_library():
+    for (values, columns, starts, x), found in cases_of("costs.csr_product", 5):
+        shape = len(starts) - 1, len(x)
+        matrix = scipy.sparse.csr_array((values.numpy(), columns, starts), shape)
+        assert found.tolist() == (matrix @ x.numpy()).tolist()
+        sizes = exercises.find("costs.format_bytes").reference(*shape, len(values), 4)
+        weight = torch.from_numpy(matrix.toarray())
+        assert sizes == {format: costs.n_bytes(weight, format) for format in sizes}
+    for (W, b, next_W, next_b, keep), found in cases_of("costs.cut_neurons", 6):
+        model = networks.mlp((W.shape[1], len(W), len(next_W)), seed=1)
+        with torch.no_grad():
+            for parameter, value in zip(model.parameters(), (W, b, next_W, next_b), strict=True):
+                parameter.copy_(value)
+        pruning.prune(model, 0.5, rule=rows_of_the_first(keep))
+        for parameter, value in zip(pruning.shrink(model).parameters(), found, strict=True):
+            torch.testing.assert_close(parameter.data, value)
+
+
+def rows_of_the_first(keep):
+    """A rule whose masks take whole rows out of the first of two layers."""
+
+    def rule(scores, sparsity, *, within):
+        first, second = scores
+        rows = keep[:, None].expand(scores[first].shape).clone()
+        return {first: rows, second: torch.ones_like(scores[second], dtype=torch.bool)}
+
+    return rule
 
 
 def test_the_interval_is_that_of_the_library():

@@ -20,12 +20,7 @@ from course_lib.exercises.comparing import Case, Wrong, compare
 from course_lib.exercises.report import Report
 
 # Modules beside this one; an exercise "pruning.global_mask" stands in `pruning`.
-TOPICS = ("reading", "pruning", "tickets", "superposition", "autoencoders", "probes")
-
-
-LINE = 76  # characters of code that a page shows at once on a laptop
-QUOTES = '"""'
-ENTRY = re.compile(r"\s*\w+(, \w+)*: ")  # what an argument is
+TOPICS = ("reading", "pruning", "costs", "tickets", "superposition", "autoencoders", "probes")
 
 
 @dataclass(frozen=True)
