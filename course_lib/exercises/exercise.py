@@ -23,6 +23,11 @@ from course_lib.exercises.report import Report
 TOPICS = ("reading", "pruning", "costs", "tickets", "superposition", "autoencoders", "probes")
 
 
+LINE = 76  # characters of code that a page shows at once on a laptop
+QUOTES = '"""'
+ENTRY = re.compile(r"\s*\w+(, \w+)*: ")  # what an argument is
+
+
 @dataclass(frozen=True)
 class Exercise:
     """One exercise.
