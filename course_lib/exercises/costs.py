@@ -148,10 +148,11 @@ def format_bytes(rows, columns, nnz, itemsize):
     nnz: how many of its values are not zero.
     itemsize: bytes of one value. A number of an index takes 4 bytes.
 
-    "dense": all values. "csr": the values that are not zero, the column of
-    each, and rows + 1 starts. "coo": these values, and the row and the column
-    of each. "bitmask": these values, and one bit for each place of the matrix,
-    in as many whole bytes as it needs.
+    "dense": all values.
+    "csr": the values that are not zero, their columns, and rows + 1 starts.
+    "coo": the values that are not zero, their rows and their columns.
+    "bitmask": the values that are not zero, and one bit for each place of
+        the matrix, in as many whole bytes as it needs.
 
     Returns a dictionary with these four keys: bytes, as whole numbers.
     """
@@ -255,9 +256,9 @@ FORMAT_BYTES = Exercise(
 def cut_neurons(W, b, next_W, next_b, keep):
     """Cut neurons out of two layers; the outputs stay the same.
 
-    The layers compute next_W @ relu(W @ x + b) + next_b. A neuron that goes
-    has lost all its weights in W, whatever stands there, but not its bias: so
-    it puts out relu(b) of its own for every x.
+    The layers compute next_W @ relu(W @ x + b) + next_b. Take all weights
+    in W of a neuron that goes for zero, whatever stands there. It still has
+    its bias, and puts out relu(bias) for every x.
 
     W: float tensor (n_hidden, n_in). b: (n_hidden,).
     next_W: (n_out, n_hidden). next_b: (n_out,).
