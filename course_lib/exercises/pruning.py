@@ -55,8 +55,8 @@ MAGNITUDE_MASK = Exercise(
     minutes=5,
     why="Every pruning method ends in a mask. This is the plainest one, and it is hard to beat.",
     task="""
-        Write the mask m of equation (1) for one weight tensor, with the score of equation (2):
-        of n entries, the `round(sparsity * n)` with the smallest absolute value go.
+        Write the mask m of equation (1) for one weight tensor: of n entries, the
+        `round(sparsity * n)` with the smallest absolute value go.
         """,
     hint="""
         `torch.topk(scores, k, largest=False).indices` gives the places of the k smallest entries
@@ -206,14 +206,14 @@ GLOBAL_MASK = Exercise(
     minutes=10,
     why="Iterative pruning asks for this mask in every round. What went must not come back.",
     task="""
-        Section 2 prunes a dense network. Gradual and iterative pruning start from a network that
-        has lost weights already. Write the global mask for them: rank the weights of all layers
-        together, let those that are gone stay gone, and count them.
+        The function of "The idea" prunes a dense network. Gradual and iterative pruning start
+        from a network that has lost weights already. Write the global mask for them: rank the
+        weights of all layers together, let those that are gone stay gone, and count them.
         """,
     hint="""
         Give each weight that is gone a score below all others, −∞. Then it is among the smallest
-        whatever else is there, and the function of section 2 does the rest. `masked_fill` makes a
-        new tensor; assigning to `score[...]` would change the caller's scores.
+        whatever else is there, and the function of "The idea" does the rest. `masked_fill` makes
+        a new tensor; assigning to `score[...]` would change the caller's scores.
         """,
     reference=global_mask,
     cases=_layers,

@@ -122,14 +122,12 @@ function render({ model, el }) {
   draggable(histogram.chart, (x) => move(nearest(state.histogram.cuts, x)));
   draggable(accuracy.chart, (x) => move(nearest(state.sparsities, x)));
 
+  // Intervals and bytes stand beside it, in the bands, the bars and the table below.
   const sentence = (level) => {
-    const said = (value) => value.toFixed(1).replace("-", "−");
     const scores = state.curves.map(
-      ({ label, estimate, low, high }) =>
-        `${label} ${said(estimate[level])}% [${said(low[level])}, ${said(high[level])}]`,
+      ({ label, estimate }) => `${label} ${estimate[level].toFixed(1).replace("-", "−")}%`,
     );
-    const sizes = state.formats.map(({ label, bytes }) => `${label} ${kilobytes(bytes[level])}`);
-    return `${read(level)}. Accuracy: ${scores.join(", ")}. Bytes: ${sizes.join(", ")}.`;
+    return `${read(level)}. Accuracy: ${scores.join(", ")}.`;
   };
   const update = () => {
     const level = model.get("level");

@@ -127,9 +127,10 @@ class PruneByHand(MovingFigure):
         mask.set_title("The first layer: filled pixels stay")
 
         values = [one["bytes"][level] / 1000 for one in state["formats"]]
-        sizes.barh(range(len(values)), values, color=figures.PALETTE[: len(values)])
-        sizes.set_yticks(range(len(values)), [one["label"] for one in state["formats"]])
-        sizes.invert_yaxis()
+        sizes.barh(range(len(values)), values, height=0.45, color=figures.PALETTE[: len(values)])
+        for row, one in enumerate(state["formats"]):  # above its bar: a name may be a few words
+            sizes.text(0, row - 0.3, one["label"], va="bottom")
+        sizes.set(yticks=[], ylim=(len(values) - 0.6, -0.9))
         sizes.grid(axis="y", visible=False)
         sizes.set_xlabel("kB")
         sizes.set_title("Bytes to store the weights")
