@@ -340,6 +340,32 @@ def test_a_key_trains_and_changes_everything(figure):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_what_is_said_is_of_now_while_it_trains(figure, motion):
+    figure.emulate_media(reduced_motion=motion)
+    # All that stands there between two frames of a training, from the key on.
+    figure.evaluate(
+        """() => {
+        const [now, said] = ["p.now", "p[aria-live]"].map((name) =>
+          document.querySelector(`.moving-figure ${name}`));
+        window.seen = [];
+        new MutationObserver(() => seen.push([now.textContent, said.textContent]))
+          .observe(now, { childList: true });
+        }"""
+    )
+    slider(figure).press("End")
+    trained(figure)
+    seen = [(now, said) for now, said in figure.evaluate("seen") if now.startswith("Training")]
+    assert len(seen) > 2
+    for now, said in seen:
+        stored = re.search(r"(\d) of 5 features stored", now)[1]
+        assert said.startswith(f"In training, P = 0.99: {stored} of 5 features stored"), now
+        lost = re.search(r"Loss (\d+%)", now)
+        assert (f"Loss {lost[1]} of" if lost else "The best linear model") in said
+    assert reading(figure).startswith("P = 0.99")
+
+
+@pytest.mark.browser
 def test_it_stops_goes_on_and_takes_steps(figure):
     button(figure, "Train").press("Enter")
     figure.wait_for_function(

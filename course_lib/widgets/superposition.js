@@ -154,7 +154,7 @@ function render({ model, el }) {
   // --- Running ---
 
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  let running = false, inView = true, waiting = 0;
+  let running = false, inView = true, waiting = 0, resting = 0;
   const frameOf = () => {
     waiting = 0;
     // For who asked for less motion it works on unseen, and the arrows are drawn once they rest.
@@ -163,7 +163,7 @@ function render({ model, el }) {
     for (let i = 0; i < most && !ended() && performance.now() < until; i += 1) advance();
     if (ended()) run(false);
     else if (!calm.matches) show();
-    else say();
+    else tell();
     goOn();
   };
   const goOn = () => {
@@ -174,7 +174,8 @@ function render({ model, el }) {
     train.textContent = on ? "Stop" : "Train";
     reading.setAttribute("aria-live", on ? "off" : "polite");
     if (on && (training === null || ended())) begin(true);
-    if (!on) show();
+    if (on) tell();
+    else show();
     goOn();
   };
 
@@ -237,7 +238,6 @@ function render({ model, el }) {
   });
   const products = drawProducts(panel(grid, "WᵀW, the products of the arrows"), n, colours);
   const loss = drawLoss(panel(grid, "The loss of this training"), steps, colours);
-  const announce = announcer(reading);
 
   const stored = (all) => all.filter((row, i) => row[i] > STORED).length;
   const progress = () => {
@@ -259,9 +259,17 @@ function render({ model, el }) {
     const others = each ? ` In the run, ${each.join(", ")}.` : "";
     const own = latest() ? `Loss ${latest()} of storing nothing; the` : "The";
     return (
-      `P = ${decimals(pZero())}: ${stored(all)} of ${n} features stored in ${DIMENSIONS} ` +
-      `dimensions. D: ${D}. ${own} best linear model has ${percent(linear())}.${others}`
+      `${running ? "In training, " : ""}P = ${decimals(pZero())}: ${stored(all)} of ${n} ` +
+      `features stored in ${DIMENSIONS} dimensions. D: ${D}. ${own} best linear model has ` +
+      `${percent(linear())}.${others}`
     );
+  };
+  // The sentence under the figure goes with the training. It is read aloud once this rests.
+  const tell = () => {
+    say();
+    clearTimeout(resting);
+    if (running) reading.textContent = sentence();
+    else resting = setTimeout(() => (reading.textContent = sentence()), 400);
   };
   const show = () => {
     const all = gram(toy);
@@ -270,8 +278,7 @@ function render({ model, el }) {
     const D = dimensionalities(all);
     shares(D, D.map((value, i) => `${decimals(value)}, ${all[i][i] > STORED ? "" : "not "}stored`));
     loss(losses, linear());
-    say();
-    announce(sentence());
+    tell();
   };
 
   const retrain = () => {
@@ -299,6 +306,7 @@ function render({ model, el }) {
   return () => {
     running = false;
     cancelAnimationFrame(waiting);
+    clearTimeout(resting);
     watcher.disconnect();
     model.off("change:level", retrain);
     model.off("change:decay", retrain);
