@@ -140,11 +140,10 @@ TOY_LOSS = Exercise(
 def dimensionality(W):
     """Say what share of a dimension each feature has.
 
-    W: (m, n), float. Column i is the direction W_i of feature i; none is
-        zero.
+    W: (m, n), float. Column i is the direction W_i of feature i; none is zero.
 
-    Returns a tensor of shape (n,): D_i = ‖W_i‖² / Σ_j (Ŵ_i · W_j)², with
-    Ŵ_i = W_i / ‖W_i‖. The sum runs over all features j, i included.
+    Returns a tensor of shape (n,): D_i = ‖W_i‖² / Σ_j (Ŵ_i · W_j)², with Ŵ_i = W_i / ‖W_i‖. The
+    sum runs over all features j, i included.
     """
     norms = W.norm(dim=0)
     seen = (W.T @ W / norms[:, None]) ** 2  # row i: what stands in direction i
@@ -238,16 +237,14 @@ DIMENSIONALITY = Exercise(
 
 
 def keep_largest(W, nonzeros, least):
-    """Keep the largest weights, and at least some of each neuron.
+    """Keep the largest weights of a matrix, and at least some of each neuron.
 
-    W: (m, n), float; each row holds the weights of one neuron. No two have
-        the same magnitude.
+    W: (m, n), float; each row holds the weights of one neuron. No two have the same magnitude.
     nonzeros: how many weights stay in all, at least m * least.
     least: how many of each row stay at least; may be 0.
 
-    The `least` largest of each row stay. The others that stay are the
-    largest of what is left, compared over all rows. Size is the absolute
-    value.
+    The `least` largest of each row stay. The others that stay are the largest of what is left,
+    compared over all rows. Size is the absolute value.
 
     Returns a new tensor (m, n): W where a weight stays, 0 elsewhere.
     """
@@ -388,14 +385,14 @@ KEEP_LARGEST = Exercise(
 
 
 def phase_losses(p_zero, importance):
-    """Return the losses of three ways to put two features in one dimension.
+    """Return the losses of three ways to put two features into one dimension.
 
-    p_zero: the probability that a feature is absent, in (0, 1); the two are
-        independent. If present, it is uniform in [0, 1].
+    p_zero: the probability that a feature is absent, in (0, 1); the two are independent. If
+        present, it is uniform in [0, 1].
     importance: I of feature 2, above 0. That of feature 1 is 1.
 
-    The model is x̂ = ReLU(Wᵀ W x + b) with n = 2, m = 1, and its expected
-    loss is E[(x_1 − x̂_1)² + I (x_2 − x̂_2)²].
+    The model is x̂ = ReLU(Wᵀ W x + b) with n = 2, m = 1, and its expected loss is
+    E[(x_1 − x̂_1)² + I (x_2 − x̂_2)²].
 
     Returns three numbers:
     feature 1 alone: W = (1, 0), b = (0, E[x_2]);
