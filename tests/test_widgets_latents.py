@@ -263,7 +263,7 @@ def test_another_network_is_one_key_away(figure, state):
     one = latents[at(figure)]
     said = reading(figure)
     assert said.startswith(
-        f"Latent {one['number']} of “untrained” is active on {one['active']} of {N} images"
+        f"Latent {one['number']} of “untrained” is active on {100 * one['active'] / N:.1f}% of"
     )
     slider(figure).press("Home")
     assert reading(figure).startswith(f"Latent {latents[0]['number']} of “untrained”")
@@ -276,11 +276,16 @@ def test_what_is_said_is_what_the_table_says(figure):
         slider(figure).press(key)
         said = reading(figure).replace("−", "-")
         assert f"Latent {numbers.latent[row]} of “trained”" in said
-        assert f"({numbers.active[row]})" in said
-        mean, _, digit = numbers["largest mean activation"][row].partition(" (digit ")
-        assert f"most for digit {digit[0]} ({mean} on average)" in said
-        change, _, digit = numbers["largest change of a logit"][row].partition(" (digit ")
-        assert f"the logit of {digit[0]} changes most ({change})" in said
+        assert f"active on {numbers.active[row]} of the images" in said
+        digit = numbers["largest mean activation"][row].partition(" (digit ")[2]
+        assert f"most for digit {digit[0]}." in said
+        digit = numbers["largest change of a logit"][row].partition(" (digit ")[2]
+        assert f"the logit of {digit[0]} changes most" in said
+        below = panel(figure, 5).locator("p").inner_text().replace("−", "-")
+        assert (
+            below
+            == f"Accuracy on all images: {numbers['change of accuracy (points)'][row]} points."
+        )
 
 
 @pytest.mark.browser

@@ -21,7 +21,8 @@ def top_k(pre, k):
     pre: (n, d_sae), float. In a row, no two are equal.
     k: a whole number, at most d_sae.
 
-    Returns a tensor (n, d_sae): the k largest of each row, through a ReLU, and 0 elsewhere.
+    Returns a tensor (n, d_sae): the k largest of each row, through a
+    ReLU, and 0 elsewhere.
     """
     values, indices = pre.topk(k, dim=1)  # (n, k)
     return torch.zeros_like(pre).scatter(1, indices, values.relu())
@@ -123,13 +124,13 @@ TOP_K = Exercise(
 
 
 def fvu(x, x_hat):
-    """Return the fraction of variance that a reconstruction leaves unexplained.
+    """Return the share of variance that a reconstruction misses.
 
     x: (n, d), float64, activations. Each dimension has a mean of its own.
     x_hat: (n, d), float64, the reconstructions.
 
-    Returns a number: Σ ‖x − x̂‖² / Σ ‖x − x̄‖², both sums over the n inputs, where x̄ is the mean of
-    each dimension.
+    Returns a number: Σ ‖x − x̂‖² / Σ ‖x − x̄‖², both sums over the n inputs,
+    where x̄ is the mean of each dimension.
     """
     return float(((x - x_hat) ** 2).sum() / ((x - x.mean(0)) ** 2).sum())
 
@@ -244,14 +245,15 @@ FVU = Exercise(
 
 
 def update_decoder(W_dec, gradient, learning_rate):
-    """Take one step of gradient descent with a decoder whose rows have norm 1.
+    """Take a gradient step with a decoder whose rows have norm 1.
 
-    W_dec: (d_sae, d_in), float. Row i is the direction of latent i, of norm 1.
+    W_dec: (d_sae, d_in), float. Row i is latent i's direction, of norm 1.
     gradient: (d_sae, d_in), of the loss.
     learning_rate: above 0.
 
-    From each row of the gradient, its part parallel to that row of W_dec is taken off. Then comes
-    the step, and then each row is divided by its norm.
+    From each row of the gradient, its part parallel to that row of W_dec
+    is taken off. Then comes the step, and then each row is divided by its
+    norm.
 
     Returns the new W_dec, (d_sae, d_in).
     """
@@ -359,16 +361,19 @@ UPDATE_DECODER = Exercise(
 
 
 def batch_top_k_latents(train, pre, k):
-    """Return the latents that BatchTopK gives to new inputs, each looked at on its own.
+    """Return the latents that BatchTopK gives to inputs, each on its own.
 
-    train: (n, d_sae), float, pre-activations of n training inputs; no two are equal.
+    train: (n, d_sae), float, pre-activations of n training inputs; no two
+        are equal.
     pre: (B, d_sae), pre-activations of new inputs.
     k: how many latents an input has on average, less than d_sae.
 
-    In training, the k · n largest positive pre-activations of a batch are kept, or all positive
-    ones if there are fewer. The threshold is the smallest that is kept of `train`.
+    In training, the k · n largest positive pre-activations of a batch are
+    kept, or all positive ones if there are fewer. The threshold is the
+    smallest that is kept of `train`.
 
-    Returns a tensor (B, d_sae): `pre` where it is at least the threshold, 0 elsewhere.
+    Returns a tensor (B, d_sae): `pre` where it is at least the threshold,
+    0 elsewhere.
     """
     kept = train.flatten().topk(k * len(train)).values
     threshold = kept[kept > 0].min()
@@ -491,19 +496,23 @@ OFF = 0.15  # by which share L0 may miss its target, on fresh data
 
 
 def train_to_l0(x, start, target, epsilon, steps):
-    """Train a JumpReLU autoencoder until its inputs have `target` latents on average.
+    """Train a JumpReLU autoencoder to have `target` latents on average.
 
-    x: (n, d_in), float, activations; their variance, summed over dimensions, is 1.
-    start: where to start, a dictionary of tensors: W_enc (d_in, d_sae), b_enc (d_sae,),
-        W_dec (d_sae, d_in) with rows of norm 1, b_dec (d_in,), and theta (d_sae,), above 0.
+    x: (n, d_in), float, activations; their variance, summed over
+        dimensions, is 1.
+    start: where to start, a dictionary of tensors: W_enc (d_in, d_sae),
+        b_enc (d_sae,), W_dec (d_sae, d_in) with rows of norm 1,
+        b_dec (d_in,), and theta (d_sae,), above 0.
     target: the mean number of active latents, L0.
-    epsilon: the width of the window round a threshold in which pre-activations count for its
-        gradient.
-    steps: a number of steps that is enough, with all of x in each of them.
+    epsilon: the width of the window round a threshold in which
+        pre-activations count for its gradient.
+    steps: a number of steps that is enough, with all of x in each.
 
-    z = (x − b_dec) W_enc + b_enc; a latent is z where z > θ, else 0; x̂ = latents · W_dec + b_dec.
+    z = (x − b_dec) W_enc + b_enc; a latent is z where z > θ, else 0;
+    x̂ = latents · W_dec + b_dec.
 
-    Returns a dictionary like `start`. θ is above 0, and the rows of W_dec have norm 1.
+    Returns a dictionary like `start`. θ is above 0, and the rows of W_dec
+    have norm 1.
     """
     p = {name: value.log() if name == "theta" else value.clone() for name, value in start.items()}
     optimiser = torch.optim.Adam([value.requires_grad_() for value in p.values()], lr=0.03)

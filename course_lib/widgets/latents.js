@@ -175,12 +175,15 @@ function render({ model, el }) {
     colours,
     { label: "Mean activation over all images of each digit", say: plain },
   );
+  const last = panel(grid, "Change of each logit without it");
   const effects = drawClasses(
-    panel(grid, "Change of each logit without it"),
+    last,
     all.map((one) => one.effects),
     colours,
     { label: "Mean change of each logit where it is active", say: change },
   );
+  const accuracy = element("p", { class: "reading" });
+  last.append(accuracy);
   draggable(rates.chart, (x) => toRank(Math.round(x) - 1));
 
   const announce = announcer(reading);
@@ -188,11 +191,9 @@ function render({ model, el }) {
     const one = latents()[rank()];
     const most = farthest(one.means), moved = farthest(one.effects);
     return (
-      `Latent ${one.number} of “${labels[model.get("network")]}” is active on ${one.active} of ` +
-      `${digits.length} images (${percent(one.active / digits.length)}), most for digit ${most} ` +
-      `(${plain(one.means[most])} on average). Without it, where it is active, the logit of ` +
-      `${moved} changes most (${change(one.effects[moved])}), and the accuracy on all images ` +
-      `changes by ${change(one.accuracy, 1)} points.`
+      `Latent ${one.number} of “${labels[model.get("network")]}” is active on ` +
+      `${percent(one.active / digits.length)} of the images, most for digit ${most}. Without it, ` +
+      `where it is active, the logit of ${moved} changes most.`
     );
   };
   const update = () => {
@@ -206,6 +207,7 @@ function render({ model, el }) {
     spread(one.spread);
     means(one.means);
     effects(one.effects);
+    accuracy.textContent = `Accuracy on all images: ${change(one.accuracy, 1)} points.`;
     announce(sentence());
   };
   update();

@@ -114,13 +114,7 @@ class PickLatent(MovingFigure):
         rates.legend()
 
         signed = np.frombuffer(base64.b64decode(one["direction"]), dtype=np.int8) / 127
-        large = np.kron(signed.reshape(SIDE, SIDE), np.ones((3, 3)))
-        hole = large.copy()
-        hole[1::3, 1::3] = np.maximum(hole[1::3, 1::3], 0)  # a minus has a hole
-        picture = np.empty((*large.shape, 4))
-        picture[:] = [*_rgb(blue), 0]
-        picture[large < 0, :3] = _rgb(figures.PALETTE[1])
-        picture[:, :, 3] = np.abs(hole)
+        picture = signed_picture(signed.reshape(SIDE, SIDE))
         _imshow(direction, picture)
         direction.set_title("Its direction in pixels (hole: minus)")
 
@@ -154,6 +148,21 @@ class PickLatent(MovingFigure):
             ax.grid(axis="y", visible=False)
             ax.set(ylabel="digit", title=title)
         return fig
+
+
+def signed_picture(values: np.ndarray) -> np.ndarray:
+    """Return a matrix as colours `(3 * rows, 3 * columns, 4)`, as strong as its numbers in [-1, 1].
+
+    A cell is three by three. It is blue above zero, and orange with a hole below.
+    """
+    large = np.kron(values, np.ones((3, 3)))
+    hole = large.copy()
+    hole[1::3, 1::3] = np.maximum(hole[1::3, 1::3], 0)  # a minus has a hole
+    picture = np.empty((*large.shape, 4))
+    picture[:] = [*_rgb(figures.PALETTE[0]), 0]
+    picture[large < 0, :3] = _rgb(figures.PALETTE[1])
+    picture[:, :, 3] = np.abs(hole)
+    return picture
 
 
 def _network(name: str, found: Examination, y: np.ndarray) -> dict:
