@@ -162,7 +162,7 @@ def _about(mean):
 FVU = Exercise(
     id="autoencoders.fvu",
     chapter="06_autoencoders",
-    title="the fraction of variance unexplained",
+    title="the variance unexplained",
     difficulty=2,
     minutes=8,
     why="Two popular ways to write this number call a reconstruction perfect that is off by 5 "
@@ -284,7 +284,7 @@ def _decoder_step(remove=lambda W, g: g - (g * W).sum(1, keepdim=True) * W, norm
 UPDATE_DECODER = Exercise(
     id="autoencoders.update_decoder",
     chapter="06_autoencoders",
-    title="keep the decoder's rows at norm 1",
+    title="decoder rows of norm 1",
     difficulty=3,
     minutes=12,
     why="With free norms, a penalty on latents is escaped by longer rows. Normalised at the wrong "
@@ -688,7 +688,7 @@ def _trained(
 TRAIN_TO_L0 = Exercise(
     id="autoencoders.train_to_l0",
     chapter="06_autoencoders",
-    title="train a JumpReLU autoencoder to a target L0",
+    title="train JumpReLU to a target L0",
     difficulty=5,
     minutes=40,
     why="Autoencoders can be compared at equal L0 only. A penalty reaches it by trial and error; "
