@@ -238,8 +238,9 @@ def effects(page):
         "seen": panels.nth(1).locator("canvas").evaluate("c => c.toDataURL()"),
         "seen, said": panels.nth(1).locator("canvas").get_attribute("aria-label"),
         "layer": [bar.get_attribute("y") for bar in panels.nth(2).locator("rect").all()],
-        "softmax": panels.nth(3).locator("svg").get_attribute("aria-label"),
-        "disc": panels.nth(4).locator("circle.now").first.get_attribute("cx"),
+        "disc": panels.nth(3).locator("circle.now").get_attribute("cx"),
+        "softmax": panels.nth(4).locator("svg").get_attribute("aria-label"),
+        "discs": panels.nth(5).locator("circle.now").first.get_attribute("cx"),
         "values": values(page),
         "reading": reading(page),
     }

@@ -138,9 +138,13 @@ function drawSoftmax(parent, classes, colours) {
 const placed = ({ low, high }, value) =>
   value > high ? "above the range" : value < low ? "below the range" : "in the range";
 
+const SPARSER = "To the right: sparser. Box: the middle 90% of familiar images.";
+const MARKS = "Disc: this image. Ring: the same, dials at zero.";
+const NULL = "Dashes: the null, with two standard deviations to each side.";
+
 // Each metric as a line: a box for familiar images, dashes for the null, a disc for this image and a
 // ring for the same with the dials at zero. What lies outside the picture is drawn on its edge.
-function drawLines(parent, lines, colours) {
+function drawLines(parent, lines, colours, help) {
   const width = 340, row = 50;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${row * lines.length}`, role: "img" });
   parent.append(svg);
@@ -168,12 +172,7 @@ function drawLines(parent, lines, colours) {
     svg.append(said, ring, disc);
     return { said, ring, disc, px };
   });
-  parent.append(element(
-    "p",
-    { class: "reading" },
-    "To the right a metric says sparser. Box: the middle 90% of familiar images. Dashes: the null, " +
-      "with two standard deviations to each side. Disc: this image. Ring: the same, dials at zero.",
-  ));
+  parent.append(element("p", { class: "reading" }, help));
   return (values, before) => {
     const each = lines.map((line, i) => {
       const { said, ring, disc, px } = drawn[i];
@@ -184,7 +183,7 @@ function drawLines(parent, lines, colours) {
       const range = `${brief(line.low)} to ${brief(line.high)}`;
       return `${line.name}: ${said.textContent} ${range}${null_}`;
     });
-    svg.setAttribute("aria-label", `Each metric against familiar images. ${each.join("; ")}.`);
+    svg.setAttribute("aria-label", `Against familiar images. ${each.join("; ")}.`);
   };
 }
 
@@ -252,8 +251,15 @@ function render({ model, el }) {
   left.append(element("p", { class: "reading" }, help));
   const units = panel(left, "Activations of the last hidden layer");
   const layer = drawLayer(units, state.reach, first.hidden.length, colours);
-  const shares = drawSoftmax(panel(left, "Softmax"), first.logits.length, colours);
-  const metrics = drawLines(panel(right, "Each metric against familiar images"), lines, colours);
+  const alone = [{ ...lines[0], name: "sparseness", null: null }];
+  const sparseness = panel(right, "Sparseness of these activations");
+  const one = drawLines(sparseness, alone, colours, `${SPARSER} ${MARKS}`);
+  const shares = drawSoftmax(panel(right, "Softmax"), first.logits.length, colours);
+  const summary = element("summary", OWN_KEYS, "All metrics, with their nulls");
+  const more = root.appendChild(element("details", {}, summary));
+  const every = panel(more, "Each metric against familiar images");
+  const metrics = drawLines(every, lines, colours, `${SPARSER} ${NULL} ${MARKS}`);
+  const counted = every.appendChild(element("p", { class: "reading" }));
   const announce = announcer(reading);
 
   const measure = (pixels) => {
@@ -280,7 +286,9 @@ function render({ model, el }) {
     seen(pixels);
     layer(hidden);
     shares(probabilities);
-    metrics(values, measure(ink).values);
+    const before = measure(ink).values;
+    one(values, before);
+    metrics(values, before);
 
     const own = imageOf(item).some((value, i) => value !== ink[i]);
     const what = own ? "your drawing" : `image ${known(item)}`;
@@ -293,14 +301,16 @@ function render({ model, el }) {
     const places = lines.map((line, i) => placed(line, values[i]));
     const metricsOnly = places.filter((_, i) => lines[i].null);
     const number = (place) => metricsOnly.filter((one) => one === place).length;
-    const [{ name, low, high, null: [mean] }] = lines;
+    counted.textContent =
+      `Of ${metricsOnly.length} metrics, ${number("above the range")} say sparser than the range ` +
+      `of familiar images, ${number("below the range")} denser. The weights are rounded for the ` +
+      `page, which changes the logits of the images to choose by at most ${state.rounding}.`;
+    const [{ low, high }] = lines;
+    const side = { "above the range": "sparser than", "below the range": "denser than" };
     const sentence =
       `Shown: ${[what, ...moves].join(", ")}. The network says ${likeliest}, with a softmax of ` +
-      `${brief(Math.max(...probabilities))}. Of ${metricsOnly.length} metrics, ` +
-      `${number("above the range")} say sparser than the range of familiar images, ` +
-      `${number("below the range")} denser. ${name} is ${brief(values[0])}; familiar are ` +
-      `${brief(low)} to ${brief(high)}, and the null is ${brief(mean)}. The weights are rounded ` +
-      `for the page, which changes the logits of the images to choose by at most ${state.rounding}.`;
+      `${brief(Math.max(...probabilities))}. Its sparseness is ${brief(values[0])}, ` +
+      `${side[places[0]] ?? "in"} the range of familiar images, ${brief(low)} to ${brief(high)}.`;
     if (reading.textContent) announce(sentence);
     else reading.textContent = sentence;
   };

@@ -32,10 +32,11 @@ ENDS = ((0, 0, 0), (45, 0, 0), (180, 0, 0), (0, 0.5, 0), (0, 0, 1), (90, 1, 1), 
 class DrawDigit(MovingFigure):
     """Draw a digit or choose one, rotate and invert it, add noise, and see what follows.
 
-    A trained network runs in the page. Beside the activations of its last hidden layer stand each
-    metric with its null and the range of familiar inputs, the layer's norm and the softmax. The
-    weights travel as halves (float16), and all that the figure says is of the network with these
-    weights; `rounding` is the largest change that this makes to a logit of its images.
+    A trained network runs in the page. Beside the activations of its last hidden layer stand the
+    first metric with the range of familiar inputs, and the softmax; behind a fold each metric with
+    its null, and the layer's norm. The weights travel as halves (float16), and all that the figure
+    says is of the network with these weights; `rounding` is the largest change that this makes to a
+    logit of its images.
 
     The dials are `course_lib.probes.rotation`, `inversion` and `noise`, in this order.
 
@@ -262,7 +263,7 @@ def _draw_lines(ax: Axes, lines: list[dict], values: Mapping[str, np.ndarray]) -
             ax.plot([at(mean - 2 * sd), at(mean + 2 * sd)], [row, row], color=figures.INK, ls=":")
             ax.plot([at(mean)] * 2, [row - 0.4, row + 0.4], color=figures.INK, ls="--")
         ax.plot(at(values[line["name"]][0]), row, color=figures.PALETTE[0], marker="o")
-    ax.set_yticks(range(len(lines)), [line["name"] for line in lines], fontsize=8)
+    ax.set_yticks(range(len(lines)), [line["name"] for line in lines], fontsize=9)
     ax.set(xticks=[], ylim=(len(lines) - 0.4, -0.6), title="Box: familiar; dashes: null; dot: it")
     ax.grid(visible=False)
 
