@@ -455,11 +455,9 @@ def noise_dial(x, noise, strength):
     """Add noise to images, in proportion to each image.
 
     x: tensor of floats of shape (n, d): n images of d pixels in [0, 1].
-    noise: tensor of the same shape, of any size: the direction in which
-        each image is moved.
-    strength: length of the noise that is added to an image, in lengths of
-        that image; 0 changes nothing. A length is the root of a sum of
-        squares.
+    noise: tensor of the same shape, of any size: the direction in which each image is moved.
+    strength: length of the noise that is added to an image, in lengths of that image; 0 changes
+        nothing. A length is the root of a sum of squares.
 
     Returns new images, clipped to [0, 1] at the end.
     """
@@ -561,17 +559,16 @@ NOISE_DIAL = Exercise(
 
 
 def beat_the_softmax(validation, test, weights):
-    """Say how much better a mixture finds errors than the softmax alone.
+    """Say how much better a mixture of two signals finds errors than the softmax alone.
 
-    validation, test: dictionaries with the items' signals, "softmax" and
-        "sparsity", tensors of floats of shape (n,), and "wrong", booleans,
-        True where the network's answer is wrong. The mixture is
-        softmax + weight * sparsity.
+    validation, test: dictionaries with the items' signals, "softmax" and "sparsity", tensors of
+        floats of shape (n,), and "wrong", booleans, True where the network's answer is wrong. The
+        mixture is softmax + weight * sparsity.
     weights: a list of numbers, of which one is chosen.
 
-    Returns the mixture's AUROC on test minus that of the softmax alone, a
-    float. The AUROC is the share of pairs of a right and a wrong answer in
-    which the right one has the larger signal. No two signals are equal.
+    Returns the mixture's AUROC on test minus that of the softmax alone, a float. The AUROC is the
+    share of pairs of a right and a wrong answer in which the right one has the larger signal. No
+    two signals are equal.
     """
 
     def auroc(items, weight):
@@ -710,18 +707,16 @@ BEAT_THE_SOFTMAX = Exercise(
 
 
 def harder_of_two(level, sparsity):
-    """Say how often the harder of two items, or levels, is the sparser one.
+    """Say how often the harder of two is the sparser one: of two items, and of two levels.
 
-    level: tensor of whole numbers of shape (n,): how hard each item is,
-        larger is harder. Between the lowest and the highest, numbers may
-        be missing.
+    level: tensor of whole numbers of shape (n,): how hard each item is, larger is harder. Between
+        the lowest and the highest, numbers may be missing.
     sparsity: tensor of floats of shape (n,), of each item. Some are equal.
 
-    Returns two floats. The first is the share of pairs of items of
-    different levels in which the item of the higher level has the larger
-    sparsity; where both have the same, a pair counts half. The second is
-    the share of pairs of levels, in the same way; a level has the mean
-    sparsity of its items.
+    Returns two floats. The first is the share of pairs of items of different levels in which the
+    item of the higher level has the larger sparsity; where both have the same, a pair counts half.
+    The second is the share of pairs of levels, in the same way; a level has the mean sparsity of
+    its items.
     """
 
     def share(level, value):
