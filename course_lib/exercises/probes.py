@@ -20,10 +20,12 @@ from course_lib.exercises.runner import Fault
 def hoyer(h):
     """Return Hoyer's sparseness of vectors.
 
-    h: tensor of floats of shape (..., d): vectors of d entries. None of them is zero.
+    h: tensor of floats of shape (..., d): vectors of d entries. None of
+        them is zero.
 
-    Returns a tensor of shape (...), one value for each vector: 1 if one entry holds everything, 0
-    if all are of the same size. A vector of one entry gets 0.
+    Returns a tensor of shape (...), one value for each vector: 1 if one
+    entry holds everything, 0 if all are of the same size. A vector of one
+    entry gets 0.
     """
     d = h.shape[-1]
     if d == 1:
@@ -124,17 +126,20 @@ HOYER = Exercise(
 
 
 def excess(h, mean, std, activation, z):
-    """Say how much sparser a layer is than noise behind the same activation function.
+    """Say how much sparser a layer is than noise behind its activation.
 
-    h: tensor of floats of shape (n, d): the layer's activations, n vectors of d units.
-    mean, std: tensors of shape (d,): the mean and the standard deviation of each unit before the
-        activation function.
-    activation: the layer's activation function. It takes a tensor and returns one of the same
-        shape; h has been through it.
-    z: tensor of shape (m, d): standard normal numbers, for m vectors of the null.
+    h: tensor of floats of shape (n, d): the layer's activations, n vectors
+        of d units.
+    mean, std: tensors of shape (d,): the mean and the standard deviation of
+        each unit before the activation function.
+    activation: the layer's activation function. It takes a tensor and
+        returns one of the same shape; h has been through it.
+    z: tensor of shape (m, d): standard normal numbers, for m vectors of the
+        null.
 
-    Returns the mean Hoyer sparseness of the vectors of h minus that of the null, a float. The null
-    is activation(mean + std · z). No vector is zero.
+    Returns the mean Hoyer sparseness of the vectors of h minus that of the
+    null, a float. The null is activation(mean + std · z). No vector is
+    zero.
     """
 
     def sparseness(vectors):
@@ -217,7 +222,7 @@ EXCESS = Exercise(
     why="An activation function makes noise sparse too. Only what is beyond that can come from "
     "what the layer learned.",
     task="""
-        Hold a layer against its null (section 5), in which each unit has its own mean and
+        Hold a layer against its null (section 4), in which each unit has its own mean and
         standard deviation. The normal numbers are drawn already. Say by how much the mean Hoyer
         sparseness of the layer's vectors is above that of the null's. It can be below, too.
         """,
@@ -324,9 +329,10 @@ EXCESS = Exercise(
 
 
 def disagree(h):
-    """Return a vector that Hoyer's sparseness calls sparser than h, and the Gini index less sparse.
+    """Return a vector: to Hoyer sparser than h, to Gini less sparse.
 
-    h: tensor of floats of shape (d,), all above 0, of different sizes; d is 12 or more.
+    h: tensor of floats of shape (d,), all above 0, of different sizes;
+        d is 12 or more.
 
     Returns a tensor of shape (d,).
     """
