@@ -27,13 +27,14 @@ def _mistakes(flawed: Callable, **messages: str) -> list[Wrong]:
 def rewind(snapshots, step, masks):
     """Say with which weights the training of a ticket starts.
 
-    snapshots: dictionary by step of the dense network's parameters then, each a dictionary of
-        tensors by name.
+    snapshots: dictionary by step of the dense network's parameters then,
+        each a dictionary of tensors by name.
     step: the step from which training goes on, a key of snapshots.
-    masks: booleans by name, True where a weight stays. Biases have none: they all stay.
+    masks: booleans by name, True where a weight stays. Biases have none:
+        they all stay.
 
-    Returns a dictionary of tensors by name: every parameter as it was at that step, and zero where
-    it is pruned.
+    Returns a dictionary of tensors by name: every parameter as it was at
+    that step, and zero where it is pruned.
     """
     start = {}
     for name, value in snapshots[step].items():
@@ -75,7 +76,7 @@ REWIND = Exercise(
     difficulty=1,
     minutes=5,
     why="A ticket is a mask and the weights it starts from. Which weights is the question of "
-    "section 5.",
+    "section 3.",
     task="""
         Write $m \\odot \\theta_k$ for a whole network: the parameters of step k, with zeros where
         the masks prune. Biases are never pruned.
@@ -102,12 +103,12 @@ REWIND = Exercise(
 
 
 def random_masks(masks, noise):
-    """Pick by chance which weights stay, as many in each layer as a ticket keeps there.
+    """Pick by chance which weights stay, as many in each layer as a ticket.
 
     masks: a ticket's masks, booleans by layer.
     noise: random numbers by layer, of the same shapes, all different.
 
-    Returns new masks by layer: True where the numbers of the layer are largest.
+    Returns new masks by layer: True where the layer's numbers are largest.
     """
     found = {}
     for name, mask in masks.items():
@@ -188,12 +189,14 @@ RANDOM_MASKS = Exercise(
 
 
 def next_masks(weights, masks, rate, output_rate):
-    """Prune a share of what is left in each layer: one round of iterative pruning.
+    """Prune a share of what is left in each layer: one round.
 
-    weights: tensors by layer after training, in the order of the layers, the output layer last.
-        Pruned places hold numbers too, which do not count. No two absolute values are the same.
+    weights: tensors by layer after training, in the order of the layers,
+        the output layer last. Pruned places hold numbers too, which do not
+        count. No two absolute values are the same.
     masks: booleans by layer, True where a weight is left.
-    rate: of the k weights left in a layer, round(rate * k) go: those of smallest absolute value.
+    rate: of the k weights left in a layer, round(rate * k) go: those of
+        smallest absolute value.
     output_rate: the same for the output layer.
 
     Returns new masks by layer, True where a weight stays.
@@ -302,12 +305,15 @@ NEXT_MASKS = Exercise(
 def barrier(a, b, error, points):
     """Measure the error barrier between two networks.
 
-    a, b: parameters of two networks of one shape, dictionaries of tensors by name.
-    error: a function that takes such a dictionary and returns the network's error in percent.
-    points: how many networks on the line, both ends among them, in equal steps; at least 3.
+    a, b: parameters of two networks of one shape, dictionaries of tensors
+        by name.
+    error: a function that takes such a dictionary and returns the network's
+        error in percent.
+    points: how many networks on the line, both ends among them, in equal
+        steps; at least 3.
 
-    Returns the largest error on the line minus the mean of the errors of its ends, a number in
-    percentage points.
+    Returns the largest error on the line minus the mean of the errors of
+    its ends, a number in percentage points.
     """
     errors = []
     for i in range(points):
@@ -413,17 +419,18 @@ BARRIER = Exercise(
 
 
 def find_ticket(start, train, rounds, rate):
-    """Find a winning ticket by iterative magnitude pruning with rewinding to `start`.
+    """Find a winning ticket by magnitude pruning, rewound to `start`.
 
     start: the weights of a fresh network, tensors by layer.
-    train: a function: train(weights, masks) trains from these weights with what the masks keep,
-        booleans by layer, and returns the trained weights by layer, zero where they are pruned.
+    train: a function: train(weights, masks) trains from these weights with
+        what the masks keep, booleans by layer, and returns the trained
+        weights by layer, zero where they are pruned.
     rounds: how often to prune.
-    rate: in each round, of the k weights left in a layer, round(rate * k) go: those of smallest
-        absolute value after training.
+    rate: in each round, of the k weights left in a layer, round(rate * k)
+        go: those of smallest absolute value after training.
 
-    Returns the masks after the last round, and the weights to train them from: those of `start`,
-    and zero where they are pruned.
+    Returns the masks after the last round, and the weights to train them
+    from: those of `start`, and zero where they are pruned.
     """
     masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in start.items()}
     for _ in range(rounds):
