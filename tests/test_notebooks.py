@@ -29,6 +29,13 @@ NOTEBOOKS = sorted(
 )
 MARKER = "# NBVAL_CHECK_OUTPUT"
 LONGEST_CELL = 40
+WIDEST_LINE = 76  # characters of shown code; more are cut on a laptop
+HIDDEN = {"remove-input", "hide-input", "hide-cell"}
+# What is folded in a chapter: pictures, tables, verdicts, and the cells that the rest stands on.
+BOOKS = (
+    r"figures\.(panels|schematic|show|table|means)\(|evidence\.(record|on_trial|say|takeaway|Claim)\("
+    r"|^class Protocol\b|^course_lib\.setup\("
+)
 
 # --- Reading notebooks ----------------------------------------------------------------------------
 
@@ -45,6 +52,11 @@ def prose(text):
     """Markdown without code, which may hold anything."""
     text = re.sub(r"^(```+|~~~+).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE)
     return re.sub(r"(`+)[^`].*?\1", "", text)
+
+
+def is_chapter(notebook):
+    """Its title begins with its number; that of a problem set does not."""
+    return re.search(r"^# \d\d", notebook.cells[0].source, re.MULTILINE) is not None
 
 
 def python(cell):
@@ -142,6 +154,17 @@ def captions(notebook):
             missing = {"caption", "alt"} - {keyword.arg for keyword in node.keywords}
             if missing:
                 yield f"cell {n}: figures.show without {' and '.join(sorted(missing))}"
+            if re.search(r"\bred\b", ast.unparse(node)):
+                yield f"cell {n}: its words name red, which the palette has not; it has orange"
+
+
+def readable_labels(notebook):
+    """On a phone a figure is half as wide: what is small on a laptop cannot be read there."""
+    for n, cell in cells(notebook, "code"):
+        small = r"(?:font|label)?size=(?:[1-8](?:\.\d+)?\b|[\"'](?:xx-|x-)?small[\"'])"
+        for found in re.finditer(rf"\b{small}", cell.source):
+            if not re.search(r"markersize|linesize", found.group()):
+                yield f"cell {n}: {found.group()!r} is below 9 points"
 
 
 def no_typed_results(notebook):
@@ -155,7 +178,7 @@ def hidden_everywhere(notebook):
     """A hidden input is hidden on the site, in JupyterLab and in Colab."""
     for n, cell in cells(notebook, "code"):
         hidden = {
-            "the site": "remove-input" in cell.metadata.get("tags", []),
+            "the site": bool(HIDDEN & set(cell.metadata.get("tags", []))),
             "JupyterLab": bool(cell.metadata.get("jupyter", {}).get("source_hidden")),
             "Colab": cell.metadata.get("cellView") == "form",
         }
@@ -164,8 +187,33 @@ def hidden_everywhere(notebook):
             yield f"cell {n}: its input is hidden, but not in {' and '.join(shown)}"
 
 
+def folds_say_what_is_in_them(notebook):
+    """ "Show code cell source" says nothing of what a reader would find."""
+    for n, cell in cells(notebook, "code"):
+        if {"hide-input", "hide-cell"} & set(cell.metadata.get("tags", [])):
+            prompts = cell.metadata.get("mystnb", {})
+            if not all(prompts.get(f"code_prompt_{which}") for which in ("show", "hide")):
+                yield f"cell {n}: it is folded under a line that does not say what is in it"
+
+
+def shown_code_is_the_idea(notebook):
+    """In a chapter, what draws, tabulates and keeps the books is folded; what is shown fits."""
+    if not is_chapter(notebook):
+        return
+    for n, cell in cells(notebook, "code"):
+        if (HIDDEN | {"remove-cell", "exercise"}) & set(cell.metadata.get("tags", [])):
+            continue
+        if found := re.search(BOOKS, cell.source, re.MULTILINE):
+            yield f"cell {n}: {found.group()!r} is shown; fold the cell"
+        if found := re.search(r"# ?noqa|NBVAL_CHECK_OUTPUT", cell.source):
+            yield f"cell {n}: {found.group()!r} stands in code that teaches"
+        for line in cell.source.split("\n"):
+            if len(line) > WIDEST_LINE:
+                yield f"cell {n}: a line of {len(line)} characters, at most {WIDEST_LINE}: {line}"
+
+
 def one_quiz(notebook):
-    """A chapter has its own quiz, once, above its verdicts; one that has none yet passes."""
+    """A chapter has its own quiz, once, below its verdicts; a problem set has none."""
     calls = [
         (n, node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None)
         for n, cell in cells(notebook, "code")
@@ -181,21 +229,33 @@ def one_quiz(notebook):
         if title and str(name)[:2] != title[1]:
             yield f"cell {n}: the quiz {name!r} is not that of chapter {title[1]}"
         above = [cell.source for m, cell in cells(notebook, "markdown") if m < n]
-        if re.search(r"^## .*Verdicts", "\n".join(above), re.MULTILINE):
-            yield f"cell {n}: the quiz stands below the verdicts"
+        if not re.search(r"^## .*Verdicts", "\n".join(above), re.MULTILINE):
+            yield f"cell {n}: the quiz stands above the verdicts, which it would give away"
 
 
-def bets_below_claims(notebook):
-    """Where claims are put on trial, the reader bets on the same ones next, in a folded cell."""
-    code = notebook.cells
+def bets_come_first(notebook):
+    """The reader bets, in a folded cell, on each claim that gets a verdict, before all results."""
+    if not is_chapter(notebook):
+        return
+    found = {"Bets": [], "on_trial": [], "record": []}
     for n, cell in cells(notebook, "code"):
-        if not (claims := re.search(r"^evidence\.on_trial\((.*)\)", cell.source, re.MULTILINE)):
-            continue
-        words, bets = (code[n + 1], code[n + 2]) if n + 2 < len(code) else (None, None)
-        if bets is None or words.cell_type != "markdown" or f"Bets({claims[1]})" not in bets.source:
-            yield f"cell {n}: its claims are not bet on below it, after a sentence"
-        elif "remove-input" not in bets.metadata.get("tags", []):
-            yield f"cell {n + 2}: the code of the bets is not folded"
+        for node in ast.walk(python(cell)):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            called = called.removeprefix("evidence.")  # `probes.record` is another thing
+            if called in found and node.args:
+                claims = getattr(node.args[0], "elts", [node.args[0]])
+                found[called] += [(n, ast.unparse(claim)) for claim in claims]
+    bets, trials, verdicts = ({name for _, name in found[what]} for what in found)
+    if bets != verdicts:
+        yield f"the claims bet on, {sorted(bets)}, are not those with a verdict, {sorted(verdicts)}"
+    if verdicts - trials:
+        yield f"the record has no criterion of {sorted(verdicts - trials)}"
+    results = [n for what in ("on_trial", "record") for n, _ in found[what]]
+    for n in {n for n, _ in found["Bets"]}:
+        if results and n > min(results):
+            yield f"cell {n}: the bets come after cell {min(results)}, which tells the result"
+        if "remove-input" not in notebook.cells[n].metadata.get("tags", []):
+            yield f"cell {n}: the code of the bets is not folded"
 
 
 def no_verdict_is_printed(notebook):
@@ -226,15 +286,49 @@ def bones(notebook):
     for part in ("You will be able to", "You need first"):
         if part not in (markdown[0] if markdown else ""):
             yield f"the card in the first cell lacks {part!r}"
-    for heading in ("The claims on trial", "Verdicts", "What this cannot show"):
-        if not re.search(rf"^##+ .*{heading}", text, re.MULTILINE):
-            yield f"there is no heading {heading!r}"
+    yield from order_of_headings(text)
     protocol = first_cell_with(notebook, r"^class Protocol\b")
     first_run = first_cell_with(notebook, r"replicate\(|figures\.show\(|evidence\.record\(")
     if protocol is None:
         yield "there is no protocol cell (class Protocol)"
     elif first_run is not None and first_run < protocol:
         yield f"cell {first_run} shows results above the protocol, cell {protocol}"
+
+
+# A heading of a chapter, and how many there are: play, the idea, experiments, the record.
+BONES = (
+    ("Try it, and bet", 1, 1),
+    ("The idea", 1, 1),
+    (r"\d+ · .+", 3, 5),
+    ("What it costs", 1, 1),
+    ("Verdicts", 1, 1),
+    ("What this cannot show", 1, 1),
+    ("What you learned", 1, 1),
+    ("Quiz", 1, 1),
+    ("Exercises", 1, 1),
+    ("The record", 1, 1),
+    ("Larger, on a GPU", 0, 1),
+)
+# The chapter that says how to read the others is a short one.
+SHORT = {"Try it, and bet", "The idea", r"\d+ · .+", "Verdicts", "What you learned", "Quiz"}
+SHORT |= {"Exercises", "The record"}
+SHORT_BONES = tuple(bone for bone in BONES if bone[0] in SHORT)
+
+
+def order_of_headings(text):
+    short = re.search(r"^# 00\b", text, re.MULTILINE)
+    left = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    for heading, least, most in SHORT_BONES if short else BONES:
+        least = 1 if short and least > 1 else least
+        found = 0
+        while left and re.fullmatch(heading, left[0]):
+            left.pop(0)
+            found += 1
+        if not least <= found <= most:
+            here = f"; next comes {left[0]!r}" if left else ""
+            yield f"{found} headings {heading!r} in their place, {least} to {most} wanted{here}"
+    if left:
+        yield f"headings that have no place there: {left}"
 
 
 def first_cell_with(notebook, pattern):
@@ -252,10 +346,13 @@ CHECKS = (
     one_setup_cell,
     short_cells,
     captions,
+    readable_labels,
     no_typed_results,
     hidden_everywhere,
+    folds_say_what_is_in_them,
+    shown_code_is_the_idea,
     one_quiz,
-    bets_below_claims,
+    bets_come_first,
     no_verdict_is_printed,
 )
 
@@ -276,23 +373,41 @@ def test_chapter_has_its_bones(path):
 # --- Each check on a notebook that is broken on purpose -------------------------------------------
 
 
+def hidden(*tags, **prompts):
+    """The metadata of a cell whose code is hidden everywhere."""
+    folded = {f"code_prompt_{which}": text for which, text in prompts.items()}
+    more = {"mystnb": folded} if folded else {}
+    return {"tags": [*tags], "jupyter": {"source_hidden": True}, "cellView": "form", **more}
+
+
+FOLDED = hidden("hide-input", show="Show the code of this figure", hide="Hide it")
+
+
 def good_notebook():
-    hidden = {"tags": ["remove-input"], "jupyter": {"source_hidden": True}, "cellView": "form"}
     kept = new_code_cell(f"{MARKER}\nprint('3 networks, 12 runs')")
+    kept.metadata = FOLDED
     kept.outputs = [new_output("stream", text="3 networks, 12 runs\n")]
     kept.execution_count = 2
     card = "# 99 An example\n\n| | |\n|---|---|\n| **You will be able to** | see |\n"
-    card += "| **You need first** | nothing |\n\n## The claims on trial\n\nHere is one: 90% can go."
+    card += "| **You need first** | nothing |"
+    experiments = "\n\n".join(f"## {n} · An experiment" for n in (1, 2, 3))
+    ending = ("What this cannot show", "What you learned", "Quiz", "Exercises", "The record")
     return new_notebook(
         cells=[
             new_markdown_cell(card),
-            new_code_cell(SETUP_CELL),
-            new_code_cell("class Protocol:\n    seeds = (0, 1, 2, 3, 4)"),
+            new_code_cell(SETUP_CELL, metadata=FOLDED),
+            new_code_cell("class Protocol:\n    seeds = (0, 1, 2, 3, 4)", metadata=FOLDED),
             kept,
-            new_code_cell("figures.show(fig, caption='Mean of 5 seeds', alt='A line that falls')"),
-            new_code_cell("evidence.say(f'{share:.1f}% went')", metadata=hidden),
-            new_markdown_cell("## Verdicts\n\nSee `{cite}` and $m_{{i}}$ and `99.9%`."),
-            new_markdown_cell("## What this cannot show\n\n```python\nx = 12.5  # 12.5 %\n```"),
+            new_code_cell(
+                "figures.show(fig, caption='Mean of 5 seeds', alt='A line that falls')",
+                metadata=FOLDED,
+            ),
+            new_code_cell("evidence.say(f'{share:.1f}% went')", metadata=hidden("remove-input")),
+            new_markdown_cell("## Try it, and bet\n\n## The idea\n\nSee `{cite}` and $m_{{i}}$."),
+            new_code_cell("x = 1"),
+            new_markdown_cell(f"{experiments}\n\n## What it costs\n\n## Verdicts\n\n`99.9%`"),
+            *(new_markdown_cell(f"## {heading}") for heading in ending),
+            new_markdown_cell("## Larger, on a GPU\n\n```python\nx = 12.5  # 12.5 %\n```"),
         ]
     )
 
@@ -367,29 +482,77 @@ QUIZ = 'Quiz("01_pruning").show()'
 
 def with_quiz(notebook):
     notebook.cells[0].source = notebook.cells[0].source.replace("# 99", "# 01")
-    notebook.cells.insert(6, new_code_cell(QUIZ))
+    notebook.cells.insert(12, new_code_cell(QUIZ))
 
 
 def quiz_of_another(notebook):
-    notebook.cells.insert(6, new_code_cell(QUIZ))
+    notebook.cells.insert(12, new_code_cell(QUIZ))
 
 
 def quiz_without_file(notebook):
-    notebook.cells.insert(6, new_code_cell('Quiz("99_example").show()'))
+    notebook.cells.insert(12, new_code_cell('Quiz("99_example").show()'))
 
 
 def two_quizzes(notebook):
     with_quiz(notebook)
-    add(6, f"\n{QUIZ}")(notebook)
+    add(12, f"\n{QUIZ}")(notebook)
 
 
-def late_quiz(notebook):
+def early_quiz(notebook):
     with_quiz(notebook)
+    notebook.cells.insert(6, notebook.cells.pop(12))
+
+
+def with_bets(notebook):
+    """Bets on W1 and W2 above the idea; their record and criteria below, and that of M2."""
+    bets = new_code_cell("Bets([W1, W2]).show()", metadata=hidden("remove-input"))
+    notebook.cells.insert(6, bets)
+    for claim in ("W1", "W2"):
+        notebook.cells.append(new_code_cell(f"evidence.record({claim}, arms)", metadata=FOLDED))
+    notebook.cells.append(new_code_cell("evidence.on_trial([W1, M2, W2])", metadata=FOLDED))
+
+
+def no_criterion(notebook):
+    with_bets(notebook)
+    notebook.cells.pop()
+
+
+def bets_on_fewer(notebook):
+    with_bets(notebook)
+    replace(6, "[W1, W2]", "[W1]")(notebook)
+
+
+def late_bets(notebook):
+    with_bets(notebook)
     notebook.cells.append(notebook.cells.pop(6))
 
 
+def bare_bets(notebook):
+    with_bets(notebook)
+    notebook.cells[6].metadata = {}
+
+
 def claims_without_bets(notebook):
-    notebook.cells[2].source += "\nevidence.on_trial([W1])"
+    with_bets(notebook)
+    notebook.cells.pop(6)
+
+
+def mute_fold(notebook):
+    notebook.cells[4].metadata = hidden("hide-input")
+
+
+def shown(source):
+    """A chapter in which this code is shown."""
+
+    def breaks(notebook):
+        notebook.cells[7].source = source
+
+    return breaks
+
+
+def swapped(notebook):
+    """What was learned before what cannot be shown."""
+    notebook.cells.insert(9, notebook.cells.pop(10))
 
 
 def verdict_on_the_page(notebook):
@@ -428,8 +591,11 @@ BROKEN = {
     "another setup cell": (one_setup_cell, add(1, "\nx = 1")),
     "late setup cell": (one_setup_cell, late_setup),
     "long cell": (short_cells, set_source(2, "\n".join(["x = 1"] * (LONGEST_CELL + 1)))),
-    "split formula": (plain_markdown, add(6, "\n\n$$a = b \\\\ c = d \\tag{1}$$")),
+    "split formula": (plain_markdown, add(8, "\n\n$$a = b \\\\ c = d \\tag{1}$$")),
     "figure not shown": (captions, add(2, "\nfig, axes = figures.panels(2)")),
+    "a colour that is not there": (captions, replace(4, "A line", "A red line")),
+    "small words": (readable_labels, add(4, "\nax.text(1, 2, 'x', fontsize=8)")),
+    "small ticks": (readable_labels, add(4, "\nax.tick_params(labelsize='x-small')")),
     "no alt": (captions, replace(4, ", alt='A line that falls'", "")),
     "no caption": (captions, replace(4, "caption='Mean of 5 seeds', ", "")),
     "typed result": (no_typed_results, add(6, "\n\nThe loss is 0.37 pp.")),
@@ -438,17 +604,35 @@ BROKEN = {
     "quiz of another chapter": (one_quiz, quiz_of_another),
     "quiz without a file": (one_quiz, quiz_without_file),
     "two quizzes": (one_quiz, two_quizzes),
-    "quiz below the verdicts": (one_quiz, late_quiz),
-    "claims without bets": (bets_below_claims, claims_without_bets),
+    "quiz above the verdicts": (one_quiz, early_quiz),
+    "claims without bets": (bets_come_first, claims_without_bets),
+    "a verdict without its criterion": (bets_come_first, no_criterion),
+    "bets on fewer claims": (bets_come_first, bets_on_fewer),
+    "bets below a result": (bets_come_first, late_bets),
+    "bets with their code": (bets_come_first, bare_bets),
+    "fold without a word": (folds_say_what_is_in_them, mute_fold),
+    "a picture's code": (shown_code_is_the_idea, shown("fig, axes = figures.panels(2)")),
+    "a table's code": (shown_code_is_the_idea, shown("figures.means(rows, by='x')")),
+    "a verdict's code": (shown_code_is_the_idea, shown("word = evidence.record(W1, arms)")),
+    "a protocol's code": (shown_code_is_the_idea, shown("class Protocol:\n    x = 1")),
+    "a word to a linter": (shown_code_is_the_idea, shown("l = 1  # noqa: E741")),
+    "a wide line": (shown_code_is_the_idea, shown("x = " + "1 + " * 20 + "1")),
     "verdict on the page": (no_verdict_is_printed, verdict_on_the_page),
     "no title": (bones, replace(0, "# 99 An example", "An example")),
     "second title": (bones, add(6, "\n\n# Another")),
     "no objectives": (bones, replace(0, "You will be able to", "You may")),
-    "no claims": (bones, replace(0, "## The claims on trial", "")),
     "no protocol": (bones, set_source(2, "x = 1")),
     "results above the protocol": (bones, results_first),
-    "no verdicts": (bones, replace(6, "## Verdicts", "")),
-    "no limits": (bones, replace(7, "## What this cannot show", "")),
+    "no verdicts": (bones, replace(8, "## Verdicts", "")),
+    "no limits": (bones, replace(9, "## What this cannot show", "")),
+    "no bets": (bones, replace(6, "## Try it, and bet", "")),
+    "two experiments": (bones, replace(8, "## 2 · An experiment", "")),
+    "six experiments": (
+        bones,
+        replace(8, "## 3 · An", "## 3 · A\n\n## 4 · B\n\n## 5 · C\n\n## 6 · An"),
+    ),
+    "swapped": (bones, swapped),
+    "a heading of its own": (bones, add(9, "\n\n## And this")),
 }
 
 
@@ -460,9 +644,10 @@ def test_a_broken_notebook_is_found(name):
     assert list(check(notebook)), f"{check.__name__} overlooked it"
 
 
-def test_a_chapter_may_have_its_quiz():
+def test_a_chapter_may_have_its_quiz_and_bets():
     notebook = good_notebook()
     with_quiz(notebook)
+    with_bets(notebook)
     assert [fault for check in (*CHECKS, bones) for fault in check(notebook)] == []
 
 

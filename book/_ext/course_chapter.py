@@ -234,7 +234,7 @@ def last_lines(app, page):
     if facts["versions"] is not None:
         took = f"{in_seconds(facts['seconds'])} in all" if facts["seconds"] is not None else ""
         lines = "<br>".join(filter(None, [*map(escape, facts["versions"]), took]))
-        ran = f"<h3>Ran with</h3>\n<p>{lines}</p>"
+        ran = f'<h3>Ran with</h3>\n<div class="ran-with">{lines}</div>'
     title = app.env.titles[page].astext()
     cite = how_to_cite(app, title, app.builder.get_target_uri(page))
     cite = f"<h3>How to cite</h3>\n{cite}" if cite else ""
