@@ -46,9 +46,9 @@ function drawChart(parent, state, colours) {
   });
   ways.forEach(({ label }, style) => {
     const y = (top + bottom) / 2 - 12 + 16 * style; // between the curves
-    const key = { x1: right - 150, x2: right - 126, y1: y - 4, y2: y - 4, "stroke-width": 2 };
+    const key = { x1: right - 164, x2: right - 140, y1: y - 4, y2: y - 4, "stroke-width": 2 };
     const line = { stroke: colours[style], "stroke-dasharray": DASHES[style] };
-    svg.append(shape("line", { ...key, ...line }), shape("text", { x: right - 120, y }, label));
+    svg.append(shape("line", { ...key, ...line }), shape("text", { x: right - 134, y }, label));
   });
   const set = (round) => {
     now.setAttribute("x1", px(round));
