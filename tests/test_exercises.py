@@ -565,7 +565,9 @@ def test_cells_are_written_once_and_again():
 
 
 def test_the_cells_keep_the_rules_of_the_house():
-    assert [fault for rule in test_notebooks.CHECKS for fault in rule(small_chapter())] == []
+    chapter = small_chapter()
+    chapter.cells[1].metadata = test_notebooks.FOLDED  # the set-up cell, which no exercise needs
+    assert [fault for rule in test_notebooks.CHECKS for fault in rule(chapter)] == []
 
 
 def test_the_tool_writes_a_notebook_as_it_is_committed(tmp_path, capsys):
@@ -625,7 +627,7 @@ def ran(tmp_path_factory):
 @pytest.mark.parametrize("name", WITH_EXERCISES)
 def test_stubs_go_through_and_solutions_pass(name, ran):
     unfilled, filled = map(reports, ran[name])
-    assert len(unfilled) == len(filled) >= 3
+    assert len(unfilled) == len(filled) >= (1 if name == "00_start" else 3)
     assert all("not attempted yet" in text for text in unfilled)
     assert all(": passed." in text for text in filled), "\n".join(filled)
     assert f"{len(filled)} of {len(filled)}" in filled[-1]

@@ -75,10 +75,9 @@ class Question:
             f"| **Why it matters** | {one.why} |\n\n{task}\n\n"
             f"<details>\n<summary>Hint</summary>\n\n{hint}\n\n</details>"
         )
-        stub, solution = one.stub().splitlines(), one.solution().splitlines()
-        head = len(stub) - 1  # the last line of the stub is where the answer goes
-        body = [f"    {BEGIN_SOLUTION}", *solution[head:], f"    {END_SOLUTION}"]
-        answer = f"{one.imports()}\n\n\n" + "\n".join(stub[:head] + body)
+        *head, _ = one.stub().splitlines()  # its last line is where the answer goes
+        body = [f"    {BEGIN_SOLUTION}", *one.body(), f"    {END_SOLUTION}"]
+        answer = f"{one.imports()}\n\n\n" + "\n".join(head + body)
         tests = (
             f"{textwrap.dedent(self.tests).strip()}\n{BEGIN_HIDDEN}\n"
             "from course_lib.coursework import grade\n\n"

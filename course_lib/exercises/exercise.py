@@ -113,10 +113,14 @@ class Exercise:
 
     def stub(self) -> str:
         """Return the source of the function without its body, no line cut on a laptop's page."""
-        tree = ast.parse(self.solution()).body[0]
         lines = self.solution().splitlines()
-        head = _narrowed(lines[: tree.body[0].end_lineno])  # up to the end of the docstring
+        head = _narrowed(lines[: -len(self.body())])
         return f"{head}\n    raise NotImplementedError  # your code, in place of this line"
+
+    def body(self) -> list[str]:
+        """Return the lines of the reference below its docstring."""
+        docstring = ast.parse(self.solution()).body[0].body[0]
+        return self.solution().splitlines()[docstring.end_lineno :]
 
     def solution(self) -> str:
         """Return the source of the reference."""
