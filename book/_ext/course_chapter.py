@@ -310,7 +310,8 @@ def chapter_entry(app, page, number, name, written):
     if facts["seconds"] is not None:
         times.append(f"{in_seconds(facts['seconds'])} to run")
     title = app.env.titles[chapter].astext().partition(":")[2].strip()
-    question = f"<br>{escape(title[:1].upper() + title[1:])}" if title else ""
+    is_told = not title or title.lower() == name.lower()
+    question = "" if is_told else f"<br>{escape(title[:1].upper() + title[1:])}"
     # The chapter's first figure, as a thumbnail: its words are too small to be read here.
     pictures = re.findall(r"<svg\b.*?</svg>", "".join(facts["figures"][:1]), re.DOTALL)
     picture = (

@@ -60,6 +60,6 @@
       if (!first) target.tabIndex = -1;
       setTimeout(() => target.focus()); // after the browser has gone to the anchor
     });
-    skip.append(link);
+    skip.append(" ", link);
   }
 })();

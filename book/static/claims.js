@@ -25,7 +25,12 @@ for (const form of document.querySelectorAll("form.claims-filter")) {
         !wanted.every((word) => text.includes(word));
     }
     const left = rows.filter((row) => !row.hidden).length;
-    const covered = verdict.value && rows.some(isCovered) ? " Covered verdicts are left out." : "";
+    const inChapter = ({ dataset }) =>
+      !chapter.value || [dataset.chapter, dataset.part].includes(chapter.value);
+    const someCovered = rows.some((row) => isCovered(row) && inChapter(row));
+    const what = verdict.value ? "left out" : "not searched";
+    const covered =
+      someCovered && (verdict.value || wanted.length) ? ` Covered verdicts are ${what}.` : "";
     form.querySelector("[role=status]").textContent =
       (left === 0 ? "No claim fits." : `${left} of ${rows.length} claims shown.`) + covered;
   }

@@ -90,16 +90,16 @@ function drawBar(bar) {
   bar.classList.add("course-bets");
   bar.append(told, element("div", { class: "buttons" }, all, forget), words, curve);
   return () => {
-    const ids = new Set(bettable.map(({ id }) => id));
-    const covered = bettable.filter((one) => !isOpen(one)).length;
-    const scored = bettable.filter(({ id }) => recallBet(id, WORDS));
+    const once = [...new Map(bettable.map((one) => [one.id, one])).values()]; // a claim may stand twice
+    const covered = once.filter((one) => !isOpen(one)).length;
+    const scored = once.filter(({ id }) => recallBet(id, WORDS));
     const total = scored.reduce((sum, { id, came }) => sum + brier(recallBet(id, WORDS), came), 0);
     const mean = scored.length
       ? ` You have bet on ${scored.length}; your mean Brier score is ` +
         `${(total / scored.length).toFixed(2)}.`
       : " Bets stay in this browser; nothing is sent anywhere.";
     told.textContent =
-      (covered ? `${covered} of ${ids.size} verdicts are covered: bet first.` : "All verdicts are open.") +
+      (covered ? `${covered} of ${once.length} verdicts are covered: bet first.` : "All verdicts are open.") +
       mean;
     all.textContent = isAll() ? "Cover the verdicts again" : "Show all verdicts";
     curve.replaceChildren(...("calibration" in bar.dataset ? calibration(scored) : []));

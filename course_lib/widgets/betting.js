@@ -77,7 +77,7 @@ function placeBet(id, bet) {
 
 // Bets, and which verdicts were asked for without one.
 function forgetAll() {
-  for (const name of keptNames()) keep(name, null);
+  for (const name of keptNames()) if (/^(bet|shown|all)\./.test(name)) keep(name, null);
   tellChange();
 }
 

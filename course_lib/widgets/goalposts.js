@@ -186,7 +186,10 @@ function render({ model, el }) {
     made.addEventListener("click", act);
     return made;
   };
-  const back = button("Back to the protocol", () => change(atProtocol(state)));
+  const back = button("Back to the protocol", () => {
+    ended = false;
+    change(atProtocol(state));
+  });
   const fewest = least
     ? `The fewest is ${movesInWords(least.moves)}. They are set, and named above.`
     : "No way of 20 moves or fewer leads there.";

@@ -95,7 +95,7 @@ function render({ model, el }) {
     shelf.append(part);
     return { word, part };
   });
-  const told = element("p");
+  const told = element("p", { role: "status" });
   const seeds = Math.max(...state.honest.map((one) => one.seeds));
   const key = `Below: bars are 95% intervals over ${seeds} seeds, points are your papers.`;
   const after = element("div", {}, told, element("p", {}, key));

@@ -47,7 +47,7 @@ function render({ model, el }) {
   const state = model.get("state"), colours = model.get("palette");
   const { rounds, sources, learned } = state;
   const pixels = bytesFromBase64(state.images);
-  const root = frame("A figure to move: which latent has learned nothing?");
+  const root = frame("A figure to move: which latent is the trained network's?");
   const game = element("div"), said = element("p", { class: "told", role: "status" });
   root.append(game, said);
   const answers = []; // for each round [first choice, last choice]
@@ -129,8 +129,10 @@ function render({ model, el }) {
     const part = panel(result, "Your score");
     drawScores(part, state, scores, colours);
     const list = scores.map(({ name, score: n }) => `${capital(name)}: ${scoreInWords(n, state)}.`);
+    const others = changed.length - better - worse;
     list.push(
-      `You changed your mind in ${changed.length} rounds: ${better} for the better, ${worse} for the worse.`,
+      `You changed your mind in ${changed.length} rounds: ${better} for the better, ${worse} for ` +
+        `the worse${others ? `, ${others} from one wrong latent to another` : ""}.`,
     );
     if (wrong.length) list.push(`What misled you in the end: ${wrong.join(", ")}.`);
     result.append(element("ul", {}, ...list.map((text) => element("li", {}, text))));
