@@ -70,6 +70,8 @@ def test_each_claim_once(claims):
 # --- In a browser ---------------------------------------------------------------------------------
 
 HOME = course_forest.summary_table(ROWS)
+# The filter stands above what it filters; in the book that is the ledger.
+FILTERED = f'<div class="claims">{course_forest.filter_form(ROWS)}{HOME}</div>'
 CARD = """<p style="height: 900px">Above.</p>
 <div class="claim verdict-not-supported" id="claim-W1" data-bet="W1" data-verdict="not supported">
 <p><strong>W1. Ninety percent can go.</strong> <span class="bet-result">Verdict: not supported.
@@ -83,7 +85,7 @@ def ledger(n):
     claims = [
         {**ROWS[0]["claim"], "id": f"W{i}", "verdict": word} for i, word in enumerate(words, 1)
     ]
-    entries = [course_ledger.ledger_entry(claim, "#", "somebody") for claim in claims]
+    entries = [course_ledger.ledger_entry({**ROWS[0], "claim": c}, "somebody") for c in claims]
     return '<div class="bets-bar" data-calibration></div>' + "".join(entries), claims
 
 
@@ -168,7 +170,7 @@ def covered(page):
 @pytest.mark.browser
 @pytest.mark.slow
 def test_home_is_covered_until_bet_on_by_keyboard(opened):
-    page = opened(HOME, "covers.js")
+    page = opened(FILTERED, "covers.js")
     page.context.set_offline(True)
     assert covered(page) == 4
     text = page.locator("article").inner_text()
@@ -182,6 +184,7 @@ def test_home_is_covered_until_bet_on_by_keyboard(opened):
     page.get_by_role("combobox", name="Verdict").select_option("all")
     page.get_by_role("searchbox", name="Words").fill("not supported")
     assert page.locator("tbody tr:visible").count() == 0
+    assert page.get_by_text("No claim fits. Covered verdicts are not searched.").is_visible()
     page.get_by_role("searchbox", name="Words").fill("")
     # A bet, by keyboard.
     page.get_by_text("Bet on W1", exact=True).focus()

@@ -48,7 +48,7 @@ function drawPictures(parent, state) {
   return (level) => {
     [grey[0], grey[1 + level]].forEach((ink, i) => {
       drawn[i].paint((pixel) => [128, 128, 128, 30 + Math.round((225 * ink[pixel]) / 255)]);
-      drawn[i].canvas.setAttribute("aria-label", i ? "The picture, rebuilt from its code." : "The picture.");
+      drawn[i].canvas.setAttribute("aria-label", i ? "The picture, rebuilt from its code." : "The picture, before it was coded.");
     });
   };
 }
