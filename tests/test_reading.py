@@ -559,3 +559,18 @@ def test_faults_fail_the_build(tmp_path):
         r"CITATION\.cff has no title",
     ):
         assert re.search(pattern, result.log, re.DOTALL), f"{pattern} not in:\n{result.log}"
+
+
+def test_a_claim_that_is_tried_again_leads_to_the_newer_one_and_back():
+    old, new = {**CLAIM, "id": "W1", "follows": None}, {**CLAIM, "id": "W1b", "follows": "W1"}
+    found = [{"claim": claim, "href": "#", "page": "p", "part": ""} for claim in (old, new)]
+    first, second = (
+        BeautifulSoup(course_ledger.ledger_entry(row, "somebody", found), "html.parser")
+        for row in found
+    )
+    facts = {entry: words(entry.select_one("dl")) for entry in (first, second)}
+    assert "Tried again as W1b" in facts[first]
+    assert "Tries again W1" in facts[second]
+    assert first.select_one('a[href="#ledger-W1b"]')
+    alone = course_ledger.ledger_entry(found[0], "somebody")
+    assert "again" not in words(BeautifulSoup(alone, "html.parser").select_one("dl"))

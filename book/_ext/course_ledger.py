@@ -295,7 +295,22 @@ def with_papers(app, page, source):
     return re.sub(r"\b\d{4}\.\d{5}\b", link, escape(source))
 
 
-def ledger_entry(row, source):
+def follow_ups(claim, found):
+    """Which older claim this one tries again, and which newer ones try this one again."""
+    newer = [row["claim"]["id"] for row in found if row["claim"]["follows"] == claim["id"]]
+    pairs = [("Tries again", [claim["follows"]] if claim["follows"] else [])]
+    pairs.append(("Tried again as", newer))
+    return "".join(
+        f"<dt>{name}</dt><dd>"
+        + ", ".join(f'<a href="#ledger-{escape(one)}">{escape(one)}</a>' for one in ids)
+        + "</dd>\n"
+        for name, ids in pairs
+        if ids
+    )
+
+
+def ledger_entry(row, source, found=()):
+    """A claim with all its numbers; `found` has the claims that may follow it."""
     claim, href = row["claim"], row["href"]
     safe = {key: escape(claim[key]) for key in ("id", "claim", "criterion", "reason")}
     ran = "run live by the chapter" if claim["run"] == "live" else "from a stored long run"
@@ -318,7 +333,7 @@ data-part="part {escape(row["part"])}">
 <dl class="ledger-facts">
 <dt>Who says so</dt><dd>{source}</dd>
 <dt>An arm holds if</dt><dd>{safe["criterion"]}</dd>
-<dt>Run</dt><dd>{ran}; {seeds_in_words(claim["seeds"])}; {escape(claim["platform"])};
+{follow_ups(claim, found)}<dt>Run</dt><dd>{ran}; {seeds_in_words(claim["seeds"])}; {escape(claim["platform"])};
 protocol <code>{escape(claim["protocol"]["hash"])}</code></dd>
 </dl>
 <div class="bet-result">{arm_table(primary, f"Arms of {claim['id']}")}{explored}</div>
@@ -356,7 +371,8 @@ def fill(app, doctree, page):
             html = claims_to_bet_on(found, spot["ids"], page)
         else:
             entries = (
-                ledger_entry(row, with_papers(app, page, row["claim"]["source"])) for row in found
+                ledger_entry(row, with_papers(app, page, row["claim"]["source"]), found)
+                for row in found
             )
             html = (
                 '<div class="claims"><div class="bets-bar" data-calibration></div>'
