@@ -333,7 +333,8 @@ data-part="part {escape(row["part"])}">
 <dl class="ledger-facts">
 <dt>Who says so</dt><dd>{source}</dd>
 <dt>An arm holds if</dt><dd>{safe["criterion"]}</dd>
-{follow_ups(claim, found)}<dt>Run</dt><dd>{ran}; {seeds_in_words(claim["seeds"])}; {escape(claim["platform"])};
+{follow_ups(claim, found)}<dt>Run</dt>
+<dd>{ran}; {seeds_in_words(claim["seeds"])}; {escape(claim["platform"])};
 protocol <code>{escape(claim["protocol"]["hash"])}</code></dd>
 </dl>
 <div class="bet-result">{arm_table(primary, f"Arms of {claim['id']}")}{explored}</div>
