@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from course_lib import display as course_display
 from course_lib import figures
-from course_lib.evidence import Arm, Condition, Interval, t_interval
+from course_lib.evidence import t_interval
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -148,37 +148,6 @@ def test_styles_repeat_after_the_last_colour():
     assert to_hex(ax.lines[0].get_color()) == figures.PALETTE[1].lower()
 
 
-def arms():
-    def arm(name, estimate, low, high, threshold=-1.0, side=">="):
-        c = Condition("x", Interval(estimate, low, high, 5), side, threshold, "pp")
-        return Arm(name, (c,))
-
-    return [
-        arm("first", 0.5, 0.1, 0.9),
-        arm("second", -3.0, -4.0, -2.0),
-        arm("third", -1.2, -2.2, 0.3),
-        arm("band", 0.2, -0.3, 0.7, (-0.5, 1.5), "inside"),
-    ]
-
-
-def test_forest_draws_every_interval_with_its_threshold_and_outcome():
-    _, (ax,) = figures.panels()
-    figures.forest(ax, arms())
-    drawn = [(tuple(line.get_xdata()), tuple(line.get_ydata())) for line in ax.lines]
-    for row, arm in enumerate(arms()):
-        i, ends = arm.conditions[0].interval, arm.conditions[0].holds
-        assert ((i.low, i.high), (row, row)) in drawn
-        assert ((i.estimate,), (row,)) in drawn
-        for end in ends if isinstance(ends, tuple) else (ends,):
-            assert ((end, end), (row - 0.35, row + 0.35)) in drawn
-    names = [text.get_text() for text in ax.get_yticklabels()]
-    assert names == ["first (holds)", "second (fails)", "third (undecided)", "band (holds)"]
-    top, bottom = (ax.transData.transform((0, row))[1] for row in (0, 3))
-    assert top > bottom, "the first arm stands on top"
-    markers = [line.get_marker() for line in ax.lines if len(line.get_xdata()) == 1]
-    assert len(set(markers[:3])) == 3, "outcomes differ by marker, not by colour alone"
-
-
 @pytest.mark.parametrize(
     ("n", "columns", "shape"), [(1, 2, (1, 1)), (3, 2, (2, 2)), (4, 3, (2, 3))]
 )
@@ -194,7 +163,7 @@ def test_panels(n, columns, shape):
 
 def busy_figure():
     fig, (*axes, last) = figures.panels(3, columns=3, width=14)
-    figures.forest(last, arms())
+    figures.dots(last, by_seed()[0], x="at", y="y", by="group")
     for ax in axes:
         figures.mean_band(ax, results(), x="sparsity", y="accuracy", label="a < b & c")
         ax.set_title("loss in pp")
@@ -346,13 +315,6 @@ def test_table_rounds_escapes_and_carries_its_caption(shown):
                 y="accuracy", label="",
             ),
             "not finite",
-        ),
-        (lambda ax: figures.forest(ax, []), "arms of one unit; got []"),
-        (
-            lambda ax: figures.forest(
-                ax, [arms()[0], Arm("x", (Condition("x", Interval(0, -1, 1, 5), ">", 0, "s"),))]
-            ),
-            "got ['pp', 's']",
         ),
         (lambda ax: figures.table(results(), caption=" "), "a table needs a caption"),
     ],

@@ -220,7 +220,7 @@ def test_all_fields_of_a_claim_are_wanted():
 
 def test_colours_and_marks_are_those_of_the_figures():
     style = (ROOT / "book/static/reading.css").read_text(encoding="utf-8")
-    for outcome, number in {"holds": 2, "fails": 1, "undecided": 5}.items():  # as figures.forest
+    for outcome, number in {"holds": 2, "fails": 1, "undecided": 5}.items():
         [colour] = re.findall(rf"^\.forest-{outcome} {{\n  --outcome: (\S+);", style, re.MULTILINE)
         assert colour == strips.COLOURS[outcome] == figures.PALETTE[number].lower()
     assert len(set(strips.SHAPES.values())) == 3

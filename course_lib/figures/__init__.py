@@ -5,7 +5,7 @@ light page, on a dark one and in print. The palette keeps a contrast of 3 : 1 on
 told apart by colour-blind readers; lines differ by dash and marker too.
 """
 
-from course_lib.figures.results import curves, dots, forest, mean_band
+from course_lib.figures.results import curves, dots, mean_band
 from course_lib.figures.schematics import arrow, grid, schematic
 from course_lib.figures.showing import means, picture, show, table, table_markup, to_svg
 from course_lib.figures.style import DASHES, INK, MARKERS, PALETTE, STYLE, panels
@@ -21,7 +21,6 @@ __all__ = [  # in the order of the API page
     "mean_band",
     "curves",
     "dots",
-    "forest",
     # drawings
     "schematic",
     "arrow",

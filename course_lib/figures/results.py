@@ -1,13 +1,10 @@
-"""Results over seeds, drawn with their intervals: curves, dots and arms of a claim."""
-
-from collections.abc import Sequence
+"""Results over seeds, drawn with their intervals: curves and dots."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from course_lib import verdicts
-from course_lib.evidence import Arm, t_interval
-from course_lib.figures.style import DASHES, INK, MARKERS, PALETTE
+from course_lib.evidence import t_interval
+from course_lib.figures.style import DASHES, MARKERS, PALETTE
 
 
 def mean_band(
@@ -99,29 +96,6 @@ def dots(
     ax.set_xticks(range(len(places)), [str(name) for name in places])
     ax.set_xlim(-0.6, len(places) - 0.4)
     ax.grid(axis="x", visible=False)
-
-
-def forest(ax: Axes, arms: Sequence[Arm]) -> None:
-    """Draw the interval of every arm's first condition, with a tick at each threshold.
-
-    Raises:
-        ValueError: if there is no arm, or their units differ.
-    """
-    units = {arm.conditions[0].unit for arm in arms}
-    if len(units) != 1:
-        raise ValueError(f"a forest plot needs arms of one unit; got {sorted(units)}")
-    style = {"holds": 2, "fails": 1, "undecided": 5}
-    for row, arm in enumerate(arms):
-        c, look = arm.conditions[0], style[arm.outcome]
-        ax.plot([c.interval.low, c.interval.high], [row, row], color=PALETTE[look], lw=2)
-        marker = MARKERS[look]
-        ax.plot([c.interval.estimate], [row], color=PALETTE[look], marker=marker, ms=7, ls="")
-        for end in verdicts.ends(c.holds, c.fails):
-            ax.plot([end, end], [row - 0.35, row + 0.35], color=INK, lw=1.5)
-    ax.set_yticks(range(len(arms)), [f"{arm.name} ({arm.outcome})" for arm in arms])
-    ax.set_ylim(len(arms) - 0.4, -0.6)  # the first arm on top
-    ax.set_xlabel(f"difference ({units.pop()})")
-    ax.grid(axis="y", visible=False)
 
 
 def check_columns(table: pd.DataFrame, *columns: str) -> None:
