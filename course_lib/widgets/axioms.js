@@ -275,25 +275,16 @@ function render({ model, el }) {
     const sentence = given
       ? `${name}: ${what}. ${change}. Sparsity is to ${asks}. It is ${verdict}.`
       : `${name} asks nothing of ${wide(vector())}.`;
-    if (reading.textContent) announce(sentence);
-    else reading.textContent = sentence;
+    announce(sentence);
   };
   const redraw = () => {
     metrics.value = model.get("metric");
     plane.show(state.metrics[model.get("metric")]);
   };
   redraw();
-  update();
-  const moving = "change:first change:second change:axiom change:strength";
-  model.on(moving, update);
   model.on("change:metric", redraw);
-  el.append(root);
-  const undo = hideStill(model.get("still_id"));
-  return () => {
-    model.off(moving, update);
-    model.off("change:metric", redraw);
-    undo();
-  };
+  const moving = ["first", "second", "axiom", "strength"];
+  return standing({ model, el }, root, moving, update, () => model.off("change:metric", redraw));
 }
 
 export default { render };

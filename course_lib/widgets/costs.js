@@ -132,18 +132,9 @@ function render({ model, el }) {
     const words = products[p].formats[f].said[level];
     said.textContent = `${words[0].toUpperCase()}${words.slice(1)}.`;
     const text = `${sentence(level, products[p], f)} ${said.textContent}`;
-    if (reading.textContent) announce(text);
-    else reading.textContent = text;
+    announce(text);
   };
-  update();
-  const moving = "change:level change:product change:format";
-  model.on(moving, update);
-  el.append(root);
-  const undo = hideStill(model.get("still_id"));
-  return () => {
-    model.off(moving, update);
-    undo();
-  };
+  return standing({ model, el }, root, ["level", "product", "format"], update);
 }
 
 export default { render };

@@ -212,12 +212,28 @@ function player({ max, at, pause = 900 }, moved, told) {
   return { button, stop: () => timer && set(false) };
 }
 
-// Say a text to screen readers once the hand rests, not at every step of a drag.
+// Say a text to screen readers once the hand rests, not at every step of a drag; the first at once.
 function announcer(target) {
   let waiting;
   return (text) => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => (target.textContent = text), 400);
+    if (!target.textContent) target.textContent = text;
+    else waiting = setTimeout(() => (target.textContent = text), 400);
+  };
+}
+
+// Draw a figure, let it follow these values of its model, and put it in the place of what stands in
+// for it. What it gives back takes it away again; `leave`, if given, is called then too.
+function standing({ model, el }, root, names, update, leave = () => {}) {
+  update();
+  const events = names.map((name) => `change:${name}`);
+  for (const event of events) model.on(event, update);
+  el.append(root);
+  const undo = hideStill(model.get("still_id"));
+  return () => {
+    leave();
+    for (const event of events) model.off(event, update);
+    undo();
   };
 }
 

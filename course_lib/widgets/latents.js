@@ -210,15 +210,7 @@ function render({ model, el }) {
     accuracy.textContent = `Accuracy on all images: ${change(one.accuracy, 1)} points.`;
     announce(sentence());
   };
-  update();
-  reading.textContent = sentence();
-  model.on("change:network change:rank", update);
-  el.append(root);
-  const undo = hideStill(model.get("still_id"));
-  return () => {
-    model.off("change:network change:rank", update);
-    undo();
-  };
+  return standing({ model, el }, root, ["network", "rank"], update);
 }
 
 export default { render };

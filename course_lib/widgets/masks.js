@@ -110,18 +110,7 @@ function render({ model, el }) {
     chart.set(round);
     announce(sentence([round, way]));
   };
-  update();
-  reading.textContent = sentence(at());
-  model.on("change:round", update);
-  model.on("change:way", update);
-  el.append(root);
-  const undo = hideStill(model.get("still_id"));
-  return () => {
-    play.stop();
-    model.off("change:round", update);
-    model.off("change:way", update);
-    undo();
-  };
+  return standing({ model, el }, root, ["round", "way"], update, play.stop);
 }
 
 export default { render };

@@ -311,18 +311,10 @@ function render({ model, el }) {
       `Shown: ${[what, ...moves].join(", ")}. The network says ${likeliest}, with a softmax of ` +
       `${brief(Math.max(...probabilities))}. Its sparseness is ${brief(values[0])}, ` +
       `${side[places[0]] ?? "in"} the range of familiar images, ${brief(low)} to ${brief(high)}.`;
-    if (reading.textContent) announce(sentence);
-    else reading.textContent = sentence;
+    announce(sentence);
   };
-  update();
-  const moving = "change:ink change:item change:rotation change:inversion change:noise";
-  model.on(moving, update);
-  el.append(root);
-  const undo = hideStill(model.get("still_id"));
-  return () => {
-    model.off(moving, update);
-    undo();
-  };
+  const moving = ["ink", "item", "rotation", "inversion", "noise"];
+  return standing({ model, el }, root, moving, update);
 }
 
 export default { render };

@@ -94,15 +94,7 @@ function render({ model, el }) {
     for (const set of parts) set(level);
     announce(sentence(level));
   };
-  update();
-  reading.textContent = sentence(model.get("level"));
-  model.on("change:level", update);
-  el.append(root);
-  const undo = hideStill(model.get("still_id"));
-  return () => {
-    model.off("change:level", update);
-    undo();
-  };
+  return standing({ model, el }, root, ["level"], update);
 }
 
 export default { render };

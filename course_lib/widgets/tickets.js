@@ -202,16 +202,7 @@ function render({ model, el }) {
     for (const set of parts) set(at());
     announce(sentence(at()));
   };
-  update();
-  reading.textContent = sentence(at());
-  model.on("change:round", update);
-  el.append(root);
-  const undo = hideStill(model.get("still_id"));
-  return () => {
-    play.stop();
-    model.off("change:round", update);
-    undo();
-  };
+  return standing({ model, el }, root, ["round"], update, play.stop);
 }
 
 export default { render };
