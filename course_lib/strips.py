@@ -90,6 +90,7 @@ class Axis:
             self.low, self.high = self.low - 1, self.high + 1
 
     def at(self, number):
+        """Return where a number stands, in percent of the width."""
         share = (math.asinh(number) - self.low) / (self.high - self.low)
         return MARGIN + (100 - 2 * MARGIN) * share
 

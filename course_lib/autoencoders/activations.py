@@ -35,9 +35,11 @@ class TopK(nn.Module):
         return torch.zeros_like(pre).scatter(-1, indices, values)
 
     def settings(self) -> dict:
+        """Return what builds it again, besides its tensors, as plain values."""
         return {"k": self.k, "rectify": self.rectify}
 
     def extra_repr(self) -> str:
+        """Return what `print` shows of it."""
         return f"k={self.k}, rectify={self.rectify}"
 
 
@@ -90,9 +92,11 @@ class BatchTopK(nn.Module):
             self.threshold.lerp_(smallest, 1 / min(int(self.n_batches), 100))
 
     def settings(self) -> dict:
+        """Return what builds it again, besides its tensors, as plain values."""
         return {"k": self.k}
 
     def extra_repr(self) -> str:
+        """Return what `print` shows of it."""
         return f"k={self.k}, threshold={float(self.threshold):.4g}"
 
 
@@ -101,12 +105,14 @@ class _Jump(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, z, theta, bandwidth):
+        """Return z · H(z − θ); z (..., d_sae), θ (d_sae,)."""
         ctx.save_for_backward(z, theta)
         ctx.bandwidth = bandwidth
         return z * (z > theta)
 
     @staticmethod
     def backward(ctx, gradient):
+        """Return the gradients for z and, by the pseudo-derivative, θ."""
         z, theta = ctx.saved_tensors
         near = rectangle((z - theta) / ctx.bandwidth)
         for_theta = -(theta / ctx.bandwidth) * near * gradient
@@ -118,12 +124,14 @@ class _Step(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, z, theta, bandwidth):
+        """Return H(z − θ) in the dtype of z; z (..., d_sae), θ (d_sae,)."""
         ctx.save_for_backward(z, theta)
         ctx.bandwidth = bandwidth
         return (z > theta).to(z.dtype)
 
     @staticmethod
     def backward(ctx, gradient):
+        """Return no gradient for z, and that of the pseudo-derivative for θ."""
         z, theta = ctx.saved_tensors
         near = rectangle((z - theta) / ctx.bandwidth)
         for_theta = -(near / ctx.bandwidth) * gradient
@@ -194,9 +202,11 @@ class JumpReLU(nn.Module):
         parameter[latents] = (start.log() if self.log else start).to(parameter)
 
     def settings(self) -> dict:
+        """Return what builds it again, besides its tensors, as plain values."""
         return {"threshold": self.start, "bandwidth": self.bandwidth, "log": self.log}
 
     def extra_repr(self) -> str:
+        """Return what `print` shows of it."""
         return f"bandwidth={self.bandwidth}, log={self.log}"
 
 
@@ -232,6 +242,7 @@ class Gated(nn.Module):
         self.b_mag[latents] = 0
 
     def settings(self) -> dict:
+        """Return what builds it again, besides its tensors, as plain values."""
         return {}
 
 

@@ -144,10 +144,12 @@ class Sums:
 
     @property
     def n(self) -> int:
+        """Return how many inputs were added."""
         return self.inputs.n
 
     @torch.no_grad()
     def add(self, x: Tensor, reconstruction: Tensor, latents: Tensor | None = None) -> None:
+        """Add inputs `(..., d_in)`, what was made of them, and their latents `(..., d_sae)`."""
         rows = x.reshape(-1, x.shape[-1]).double()
         self.error += float((rows - reconstruction.reshape(rows.shape)).square().sum())
         self.inputs.add(rows)
@@ -157,6 +159,7 @@ class Sums:
         self.width = x.shape[-1]
 
     def fvu(self) -> float:
+        """Return the fraction of variance unexplained; a ValueError if the inputs have none."""
         variance = float(self.inputs.squares.sum())  # Σ ‖x − x̄‖²
         if not variance > 1e-24 * self.n * float(self.inputs.mean.square().sum()):
             raise ValueError(
@@ -166,6 +169,7 @@ class Sums:
         return self.error / variance
 
     def evaluation(self) -> Evaluation:
+        """Return all measures; a ValueError if the inputs have no variance."""
         rates = self.active.double().cpu() / self.n
         return Evaluation(
             n=self.n,

@@ -194,6 +194,7 @@ class SparseAutoencoder(nn.Module):
         return {"d_in": self.d_in, "d_sae": self.d_sae, "activation": activation}
 
     def extra_repr(self) -> str:
+        """Return what `print` shows of it."""
         return f"d_in={self.d_in}, d_sae={self.d_sae}"
 
 

@@ -121,16 +121,20 @@ class _Process:
         self._started, self.pid = started, started.pid
 
     def is_alive(self) -> bool:
+        """Say whether it still runs."""
         return self._started.poll() is None
 
     def kill(self) -> None:
+        """End it, with all that it started."""
         sandbox.end(self.pid)
 
     def join(self, seconds: float) -> None:
+        """Wait for its end, at most so many seconds."""
         sandbox.wait(self._started, seconds)
 
     @property
     def exitcode(self) -> int | None:
+        """Return its exit code; None while it runs."""
         return self._started.poll()
 
 

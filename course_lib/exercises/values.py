@@ -136,6 +136,7 @@ class _Plain(pickle.Unpickler):
     """Reads plain data and refuses everything that would import or call."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Refuse every name."""
         raise pickle.UnpicklingError(f"{module}.{name} is not plain data")
 
 

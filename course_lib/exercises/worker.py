@@ -115,9 +115,11 @@ class _Printed(io.TextIOBase):
         self.text = ""
 
     def writable(self) -> bool:
+        """Say that it can be written to."""
         return True
 
     def write(self, text: str) -> int:
+        """Keep the text as far as there is room, and return its length."""
         if len(self.text) <= MOST_PRINTED:  # one character more tells that something was cut
             self.text += text[: MOST_PRINTED + 1 - len(self.text)]
         return len(text)

@@ -25,9 +25,11 @@ class Masked(nn.Module):
         self.register_buffer("mask", torch.empty_like(weight).copy_(mask))
 
     def forward(self, weight: Tensor) -> Tensor:
+        """Return m ⊙ W, of the shape of W."""
         return self.mask * weight
 
     def right_inverse(self, weight: Tensor) -> Tensor:
+        """Return an original whose product is this weight where nothing is pruned."""
         return self.mask * weight
 
 
