@@ -651,6 +651,28 @@ def test_a_chapter_may_have_its_quiz_and_bets():
     assert [fault for check in (*CHECKS, bones) for fault in check(notebook)] == []
 
 
+def assigned(name, notebook):
+    """The call that a notebook assigns to a name, and the values of its protocol's fields."""
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    found, fields = None, {}
+    for _, cell in cells(nbformat.read(path, as_version=4), "code"):
+        for node in ast.walk(python(cell)):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+                found = ast.unparse(node.value)
+            if isinstance(node, ast.ClassDef) and node.name == "Protocol":
+                lines = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+                fields = {n.target.id: eval(ast.unparse(n.value)) for n in lines}
+    return found, fields
+
+
+def test_chapter_00_plays_the_claim_of_chapter_01_as_it_stands_there():
+    played, here = assigned("W2", "00_start")
+    claim, there = assigned("W2", "01_pruning")
+    assert played == claim is not None
+    assert here.pop("steps") == there["dense_steps"] + there["retrain_steps"]
+    assert here == {name: there[name] for name in here}
+
+
 def test_an_address_may_stand_in_the_setup_cell():
     notebook = good_notebook()
     address = 'REPOSITORY = "https://github.com/OWNER/NAME@main"'

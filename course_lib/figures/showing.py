@@ -113,7 +113,7 @@ def table_markup(rows: pd.DataFrame, *, caption: str, decimals: int = 2) -> str:
 
 
 def means(
-    table: pd.DataFrame,
+    rows: pd.DataFrame,
     *,
     by: str | Sequence[str],
     values: Sequence[str] | Mapping[str, str],
@@ -125,7 +125,7 @@ def means(
     """Display a table of means over seeds, "mean [low, high]" with its t interval, a row a group.
 
     Args:
-        table: a row for each seed and each group.
+        rows: a row for each seed and each group.
         by: column of the groups, or several; groups stand in the order of the table.
         values: columns whose means are shown, or a dictionary from columns to their headings.
         caption: says what the numbers are, with the seeds and the level.
@@ -139,16 +139,13 @@ def means(
     """
     keys = [by] if isinstance(by, str) else list(by)
     headings = dict(values) if isinstance(values, Mapping) else {name: name for name in values}
-    check_columns(table, *keys, *headings)
-    rows = []
-    for names, some in table.groupby(keys, sort=False):
+    check_columns(rows, *keys, *headings)
+    shown = []
+    for names, some in rows.groupby(keys, sort=False):
         row = dict(zip(keys, names, strict=True))
         for column, heading in headings.items():
             i = t_interval(some[column].tolist(), level)
             mean, low, high = (f"{x:.{decimals}f}" for x in (i.estimate, i.low, i.high))
             row[heading] = f"{mean} [{low}, {high}]"
-        rows.append(row)
-    _show(pd.DataFrame(rows), caption=caption, decimals=decimals, folded=folded)
-
-
-_show = table  # where a parameter is called `table`
+        shown.append(row)
+    table(pd.DataFrame(shown), caption=caption, decimals=decimals, folded=folded)
