@@ -81,7 +81,8 @@ def test_the_still_stands_in_print_and_without_scripts(figure, browser, figure_p
     plain = context.new_page()
     plain.goto(figure_pages[figure_name].as_uri())
     assert plain.locator(".course-still svg").is_visible()
-    assert plain.locator("details summary").inner_text().startswith("The numbers of this figure")
+    told = moving.figures()[figure_name].make().numbers_are
+    assert plain.locator("details summary").inner_text() == f"{told}, as a table"
     context.close()
 
 

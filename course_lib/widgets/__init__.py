@@ -104,6 +104,7 @@ class MovingFigure(PageWidget):
 
     _css = joined("page.css", "figure.css")
     palette = traitlets.List(list(figures.PALETTE)).tag(sync=True)
+    numbers_are = "The numbers of this figure"  # of the folded table
 
     def __init__(self, state: dict, *, caption: str, alt: str):
         if not caption.strip() or not alt.strip() or caption.strip() == alt.strip():
@@ -130,11 +131,11 @@ class MovingFigure(PageWidget):
         """
         picture = figures.picture(self.still(), name=self.still_id, alt=self.alt)
         table = self.numbers()
-        rows = figures.table_markup(table, caption="The numbers of this figure.")
+        rows = figures.table_markup(table, caption=f"{self.numbers_are}.")
         display(self)
         show_html(
             f'<figure class="course-figure course-still" id="{self.still_id}" tabindex="0">'
             f"<div>{picture}</div><figcaption>{html.escape(self.caption)}</figcaption></figure>"
-            f"<details><summary>The numbers of this figure, as a table</summary>{rows}</details>",
+            f"<details><summary>{self.numbers_are}, as a table</summary>{rows}</details>",
             f"[figure: {self.alt}]\n{self.caption}\n{table.to_string(index=False)}",
         )

@@ -204,10 +204,11 @@ function render({ model, el }) {
   const announce = announcer(reading);
   const sentence = (judged, total) => {
     const count = (kind) => judged.counted.filter((outcome) => outcome === kind).length;
+    const n = judged.counted.length;
     if (!judged.verdict) return "No arm counts, so there is nothing to judge.";
     return (
       `Verdict: ${judged.verdict}, ${movesInWords(total)} from the protocol. ` +
-      `${count("holds")} of ${judged.counted.length} arms hold, ${count("fails")} fail, ` +
+      `${count("holds")} of ${n} ${n === 1 ? "arm holds" : "arms hold"}, ${count("fails")} fail, ` +
       `${count("undecided")} undecided, each by an interval of level ${percentOf(judged.level)}.`
     );
   };

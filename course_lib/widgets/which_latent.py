@@ -42,6 +42,7 @@ class WhichLatent(MovingFigure):
     """
 
     _esm = script("which_latent.js")
+    numbers_are = "The answers of all rounds"
     _css = joined("page.css", "figure.css", "games.css")
 
     def __init__(
